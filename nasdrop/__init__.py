@@ -1,0 +1,1 @@
+"""nasdrop: neural architecture search over cells under scheduled drop path."""
