@@ -10,7 +10,8 @@ NasdropError
 │   └── RunFolderError               a run folder, a checkpoint, a study journal
 └── RunError                         the input was right and the run failed: exit code 1
 
-A message reads `<place>: <rule>, got <what was given>`, one line a mistake; an error carries all mistakes of its file at once.
+A message reads `<place>: <rule>, got <what was given>`, one line a mistake; an error carries all mistakes of its file
+at once.
 """
 
 from collections.abc import Iterable

@@ -36,7 +36,7 @@ class NetworkSettings(Settings):
 
     channels: PositiveInt = Field(16, description="channels of the first cells; doubled at each reduction")
     num_cells: PositiveInt = Field(8, description="cells from stem to head, reductions included")
-    auxiliary: bool = Field(False, description="auxiliary head after two thirds of the cells, in training only")
+    auxiliary: bool = Field(default=False, description="auxiliary head after two thirds of the cells, in training only")
     dropout: Probability = Field(0.0, description="dropout in front of the classifier")
 
 
@@ -51,7 +51,7 @@ class DropSettings(Settings):
         "preset", description="progress: e/E, e/(E-1), or (step)/(steps) clipped"
     )
     mode: Literal["row", "batch"] = Field("row", description="one decision a sample, or one for the whole batch")
-    exempt_identity: bool = Field(True, description="identity edges never drop (DARTS)")
+    exempt_identity: bool = Field(default=True, description="identity edges never drop (DARTS)")
     survivors: Literal["none", "revive", "redraw"] = Field("none", description="keep at least one input of a node")
 
 
@@ -69,7 +69,7 @@ class TrainSettings(Settings):
     label_smoothing: Fraction | Literal[0] = Field(0)
     auxiliary_weight: float = Field(0.4, ge=0, description="weight of the auxiliary head's loss")
     crop_padding: int = Field(0, ge=0, description="random crop after padding by this many pixels")
-    flip: bool = Field(False, description="random left-right flip")
+    flip: bool = Field(default=False, description="random left-right flip")
     cutout: int = Field(0, ge=0, description="side of the square set to zero, in pixels; 0: none")
     autocast: Literal["none", "bfloat16", "float16"] = "none"
     channels_last: bool = True
@@ -96,7 +96,7 @@ class FinalSettings(Settings):
     seeds: PositiveInt = Field(3, description="trainings of the best cell, each with its own seed")
     random_cells: int = Field(3, ge=0, description="baseline: so many random cells, one training each")
     genotype: str = Field("DARTS_V2", description="baseline: a published cell of the same space; empty: none")
-    without_drop: bool = Field(True, description="baseline: the best cell trained without drop path")
+    without_drop: bool = Field(default=True, description="baseline: the best cell trained without drop path")
 
 
 class Experiment(Settings):

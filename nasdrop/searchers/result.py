@@ -1,0 +1,93 @@
+"""What every search returns, and what it says while it runs."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from nasdrop.space import Genotype
+
+Outcome = Literal["done", "pruned", "duplicate", "failed"]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One cell that a search tried.
+
+    Attributes:
+        number: from 0, in the order of asking.
+        outcome: `pruned` trials were stopped early, `duplicate` ones were known in canonical form and not trained.
+        value: validation accuracy in [0, 1]; None if the trial failed.
+        epochs: epochs trained.
+        parameters: weights of the network, auxiliary head apart.
+        seconds: wall time.
+        note: why it failed, or which trial it repeats.
+    """
+
+    number: int
+    outcome: Outcome
+    genotype: Genotype
+    value: float | None = None
+    epochs: int = 0
+    parameters: int = 0
+    seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The best cell and how it was found.
+
+    Attributes:
+        genotype: the best cell.
+        score: its validation accuracy in [0, 1] during the search.
+        history: every trial, in order.
+        folder: the run folder.
+    """
+
+    genotype: Genotype
+    score: float
+    history: tuple[TrialRecord, ...] = field(repr=False)
+    folder: Path | None = None
+
+    def best(self, count: int) -> list[TrialRecord]:
+        """The best `count` distinct trials that ran to their end."""
+        done = [record for record in self.history if record.outcome == "done" and record.value is not None]
+        return sorted(done, key=lambda record: -(record.value or 0.0))[:count]
+
+
+class Observer(Protocol):
+    """Whoever watches a run: the command line draws, a library user may listen."""
+
+    def note(self, line: str) -> None:
+        """Something the user should know, in one line."""
+
+    def trial_started(self, number: int, total: int) -> None:
+        """A trial begins; `total` is the number of trials wanted."""
+
+    def epoch_ended(self, epoch: int, epochs: int, accuracy: float | None) -> None:
+        """An epoch of the present training is over; `epoch` counts from 1."""
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """A trial is over."""
+
+    def training_started(self, label: str, number: int, total: int) -> None:
+        """One of the final trainings begins."""
+
+
+class Silent:
+    """An observer that keeps quiet."""
+
+    def note(self, line: str) -> None:
+        """Say nothing."""
+
+    def trial_started(self, number: int, total: int) -> None:
+        """Say nothing."""
+
+    def epoch_ended(self, epoch: int, epochs: int, accuracy: float | None) -> None:
+        """Say nothing."""
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """Say nothing."""
+
+    def training_started(self, label: str, number: int, total: int) -> None:
+        """Say nothing."""

@@ -1,0 +1,57 @@
+"""Imports run downwards: a room sees only the rooms below it, and the heavy packages each live in one room."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "nasdrop"
+LAYERS = [
+    {"errors", "files", "config", "settings", "resources", "run_folder"},
+    {"drop", "space"},
+    {"models", "train", "view"},
+    {"searchers", "exporters"},
+    {"experiment"},
+    {"cli"},
+]
+SEES = {"models": {"drop", "space"}, "train": {"drop"}, "view": {"space"}, "drop": set(), "space": set()}
+ROOM_OF = {"optuna": {"searchers"}, "tensorboard": {"train", "cli"}, "networkx": {"space", "view"}, "click": {"cli"}}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "nasdrop")
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_downwards(path):
+    here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    level = next((number for number, layer in enumerate(LAYERS) if here in layer), None)
+    if here == "__init__":
+        return  # the public names, deferred
+    assert level is not None, f"{path}: a room without a layer"
+    for module in imports(path):
+        top = module.split(".")[0]
+        assert here in ROOM_OF.get(top, {here}), f"{here} imports {top}"
+        there = room(module) if top == "nasdrop" else ""
+        if not there or there == here:
+            continue
+        target = next((number for number, layer in enumerate(LAYERS) if there in layer), None)
+        if target is None:
+            continue
+        below = target < level or (level == 0 and target == 0)
+        assert below and (target == 0 or there in SEES.get(here, {there})), f"{here} imports {there}"
+
+
+def test_evaluators_never_import_optuna():
+    path = PACKAGE / "searchers" / "evaluators.py"
+    assert not any(module.split(".")[0] == "optuna" for module in imports(path))
