@@ -1,0 +1,286 @@
+"""Candidate operations of the shipped spaces, each written once for 1-D, 2-D and 3-D inputs.
+
+Conventions of DARTS (arXiv:1806.09055) and NAS-Bench-201 (arXiv:2001.00326): ReLU first, batch norm last, no bias.
+Shapes: (N, C, *S) in, (N, C, *ceil(S / stride)) out; N samples, C channels, *S one, two or three spatial sides. An
+operation never writes into its input, which other edges share.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasdrop.errors import SpaceError, suggest
+
+
+class Builder(Protocol):
+    """What builds an operation: the shipped ones below, and a user's own."""
+
+    def __call__(self, channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
+        """Build the operation for `channels` channels in and out."""
+        ...
+
+
+def build_operation(
+    name: str,
+    channels: int,
+    stride: int,
+    *,
+    ndim: int = 2,
+    affine: bool = True,
+    custom: Mapping[str, Builder] | None = None,
+) -> nn.Module:
+    """Build one operation by its name.
+
+    Args:
+        name: a name of `OPERATIONS` or of `custom`; a user's own wins.
+        channels: channels in and out.
+        stride: 1, or 2 on an edge from an input of a reduction cell.
+        ndim: number of spatial sides, 1 to 3.
+        affine: whether batch norms learn a scale and a shift.
+        custom: a user's own operations, name -> builder.
+
+    Raises:
+        SpaceError: no operation has this name, or a user's builder returned something that is not a module.
+    """
+    custom = custom or {}
+    builder = custom.get(name) or OPERATIONS.get(name)
+    if builder is None:
+        raise SpaceError(f"operations: unknown operation, got {name!r}; {suggest(name, {*OPERATIONS, *custom})}")
+    module = builder(channels, stride, ndim=ndim, affine=affine)
+    if not isinstance(module, nn.Module):
+        raise SpaceError(f"operations.{name}: must build a torch.nn.Module, got {type(module).__name__}")
+    return module
+
+
+class _PointwiseForward:
+    """Mixed into a convolution of kernel 1: a matrix product where that is faster.
+
+    While training on a CPU, one matrix product over the channels takes less than half the time of a convolution on the
+    small maps of a search. Evaluation and export keep the convolution, which other tools know how to fuse.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, *S) -> (N, C_out, *ceil(S / stride))."""
+        convolution = cast(nn.Conv2d, self)
+        if not (convolution.training and x.is_cpu):
+            return cast(Tensor, super().forward(x))  # type: ignore[misc]
+        if convolution.stride[0] > 1:
+            x = every(x, convolution.stride[0])
+        return F.linear(x.movedim(1, -1), convolution.weight.flatten(1)).movedim(-1, 1)
+
+
+class Pointwise1d(_PointwiseForward, nn.Conv1d):
+    """Convolution of kernel 1 over one side."""
+
+
+class Pointwise2d(_PointwiseForward, nn.Conv2d):
+    """Convolution of kernel 1 over two sides."""
+
+
+class Pointwise3d(_PointwiseForward, nn.Conv3d):
+    """Convolution of kernel 1 over three sides."""
+
+
+_CONVOLUTION: Mapping[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_POINTWISE: Mapping[int, Callable[..., nn.Module]] = {1: Pointwise1d, 2: Pointwise2d, 3: Pointwise3d}
+_BATCH_NORM: Mapping[int, Callable[..., nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_AVERAGE_POOL: Mapping[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_MAX_POOL: Mapping[int, Callable[..., nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+
+def every(x: Tensor, stride: int) -> Tensor:
+    """A view of every `stride`-th position of each side: (N, C, *S) -> (N, C, *ceil(S / stride))."""
+    return x[_over_sides(slice(None, None, stride), x.dim() - 2)]
+
+
+def _over_sides(positions: slice, sides: int) -> tuple[slice, ...]:
+    """An index that takes all samples and channels, and the same positions of each side."""
+    return (slice(None), slice(None), *(positions for _ in range(sides)))
+
+
+def convolution(
+    channels_in: int,
+    channels_out: int,
+    kernel: int | tuple[int, ...],
+    *,
+    ndim: int,
+    stride: int | tuple[int, ...] = 1,
+    dilation: int = 1,
+    groups: int = 1,
+) -> nn.Module:
+    """A convolution without bias, padded so that stride 1 keeps the sides (kernels are odd)."""
+    if kernel == 1:
+        return _POINTWISE[ndim](channels_in, channels_out, 1, stride=stride, bias=False)
+    sides = kernel if isinstance(kernel, tuple) else (kernel,) * ndim
+    padding = tuple(dilation * (side // 2) for side in sides)
+    options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return _CONVOLUTION[ndim](channels_in, channels_out, sides, bias=False, **options)
+
+
+def batch_norm(channels: int, *, ndim: int, affine: bool = True) -> nn.Module:
+    """Batch norm over (N, *S)."""
+    return _BATCH_NORM[ndim](channels, affine=affine)
+
+
+def average_pool(kernel: int, stride: int, *, padding: int = 0, ndim: int, ceil_mode: bool = False) -> nn.Module:
+    """Mean over a window, of the positions inside the map only."""
+    return _AVERAGE_POOL[ndim](kernel, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=False)
+
+
+class Zero(nn.Module):
+    """No operation: zeros of the output's shape. A cell leaves such an edge out."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, *S) -> zeros (N, C, *ceil(S / stride))."""
+        return torch.zeros_like(every(x, self.stride))
+
+    def extra_repr(self) -> str:
+        """The stride."""
+        return f"stride={self.stride}"
+
+
+class Noise(nn.Module):
+    """Standard normal noise of the output's shape, in training and in evaluation (RobustDARTS S4, arXiv:1909.09656)."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, *S) -> noise (N, C, *ceil(S / stride))."""
+        return torch.randn_like(every(x, self.stride))
+
+    def extra_repr(self) -> str:
+        """The stride."""
+        return f"stride={self.stride}"
+
+
+class ReLUConvNorm(nn.Sequential):
+    """ReLU, convolution, batch norm."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, *, ndim: int, affine: bool = True
+    ) -> None:
+        super().__init__(
+            nn.ReLU(),
+            convolution(channels_in, channels_out, kernel, ndim=ndim, stride=stride),
+            batch_norm(channels_out, ndim=ndim, affine=affine),
+        )
+
+
+class FactorizedReduce(nn.Module):
+    """Halve the sides without losing positions: two pointwise convolutions, the second shifted by one position.
+
+    On an odd side the shifted view lacks its last position, where zeros stand in.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, ndim: int, affine: bool = True) -> None:
+        super().__init__()
+        half = channels_out // 2
+        self.relu = nn.ReLU()
+        self.even = convolution(channels_in, channels_out - half, 1, ndim=ndim, stride=2)
+        self.odd = convolution(channels_in, half, 1, ndim=ndim, stride=2) if half else None
+        self.norm = batch_norm(channels_out, ndim=ndim, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, *S) -> (N, C_out, *ceil(S / 2))."""
+        x = self.relu(x)
+        reduced = self.even(x)
+        if self.odd is not None:
+            reduced = torch.cat((reduced, self.odd(_shifted(x))), 1)
+        return cast(Tensor, self.norm(reduced))
+
+
+def _shifted(x: Tensor) -> Tensor:
+    """Drop the first position of each side; an odd side gets a zero at its end, so that both halves have one size."""
+    odd = [side % 2 for side in x.shape[2:]]
+    shifted = x[_over_sides(slice(1, None), len(odd))]
+    if not any(odd):
+        return shifted
+    return F.pad(shifted, [amount for side in reversed(odd) for amount in (0, side)])
+
+
+def _skip(channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
+    return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, ndim=ndim, affine=affine)
+
+
+def _zero(channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
+    return Zero(stride)
+
+
+def _noise(channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
+    return Noise(stride)
+
+
+def _average_pool(kernel: int, channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
+    return average_pool(kernel, stride, padding=kernel // 2, ndim=ndim)
+
+
+def _max_pool(kernel: int, channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
+    return _MAX_POOL[ndim](kernel, stride=stride, padding=kernel // 2)
+
+
+def _dense(kernel: int, channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
+    return ReLUConvNorm(channels, channels, kernel, stride, ndim=ndim, affine=affine)
+
+
+def _depthwise(
+    channels: int, kernel: int, stride: int, *, ndim: int, affine: bool, dilation: int = 1
+) -> list[nn.Module]:
+    """ReLU, one convolution a channel, pointwise convolution, batch norm."""
+    return [
+        nn.ReLU(),
+        convolution(channels, channels, kernel, ndim=ndim, stride=stride, dilation=dilation, groups=channels),
+        convolution(channels, channels, 1, ndim=ndim),
+        batch_norm(channels, ndim=ndim, affine=affine),
+    ]
+
+
+def _separable(kernel: int, channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
+    """Twice depthwise and pointwise; the first has the stride."""
+    first = _depthwise(channels, kernel, stride, ndim=ndim, affine=affine)
+    return nn.Sequential(*first, *_depthwise(channels, kernel, 1, ndim=ndim, affine=affine))
+
+
+def _dilated(kernel: int, channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
+    return nn.Sequential(*_depthwise(channels, kernel, stride, ndim=ndim, affine=affine, dilation=2))
+
+
+def _by_axis(kernel: int, channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
+    """One convolution along each side, the last side first: 1x7 then 7x1 in 2-D."""
+    layers: list[nn.Module] = [nn.ReLU()]
+    for axis in reversed(range(ndim)):
+        along = tuple(kernel if side == axis else 1 for side in range(ndim))
+        strides = tuple(stride if side == axis else 1 for side in range(ndim))
+        layers.append(convolution(channels, channels, along, ndim=ndim, stride=strides))
+    return nn.Sequential(*layers, batch_norm(channels, ndim=ndim, affine=affine))
+
+
+OPERATIONS: Mapping[str, Builder] = {
+    "none": _zero,
+    "skip_connect": _skip,
+    "avg_pool_3x3": partial(_average_pool, 3),
+    "max_pool_3x3": partial(_max_pool, 3),
+    "max_pool_5x5": partial(_max_pool, 5),
+    "max_pool_7x7": partial(_max_pool, 7),
+    "sep_conv_3x3": partial(_separable, 3),
+    "sep_conv_5x5": partial(_separable, 5),
+    "sep_conv_7x7": partial(_separable, 7),
+    "dil_conv_3x3": partial(_dilated, 3),
+    "dil_conv_5x5": partial(_dilated, 5),
+    "conv_1x1": partial(_dense, 1),
+    "conv_3x3": partial(_dense, 3),
+    "conv_3x1_1x3": partial(_by_axis, 3),
+    "conv_7x1_1x7": partial(_by_axis, 7),
+    "nor_conv_1x1": partial(_dense, 1),
+    "nor_conv_3x3": partial(_dense, 3),
+    "noise": _noise,
+}
