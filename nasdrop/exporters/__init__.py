@@ -1,1 +1,6 @@
-"""nasdrop.exporters."""
+"""A found cell in the forms that others read."""
+
+from nasdrop.exporters.program import export_program, random_operations, save_program
+from nasdrop.exporters.texts import FORMATS, text
+
+__all__ = ["FORMATS", "export_program", "random_operations", "save_program", "text"]

@@ -4,7 +4,6 @@ Cells that are equal in canonical form are trained once. A trial whose process d
 and replaces the dead one, so nothing is lost and nothing counts twice.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,9 +60,7 @@ class StudySearch:
         # Re-seeding with the old seed would propose the old cells again: the number of past trials is a part of it.
         past = len(self.study.get_trials(deepcopy=False))
         self.study.sampler = _sampler(settings, seed=int(digest(f"{seed} {past}")[:8], 16))
-        self._distributions = {
-            decision.name: CategoricalDistribution(decision.choices) for decision in space.decisions
-        }
+        self._distributions = {decision.name: CategoricalDistribution(decision.choices) for decision in space.decisions}
 
     def run(self) -> SearchResult:
         """Search until the budget is spent.

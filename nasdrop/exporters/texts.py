@@ -1,0 +1,31 @@
+"""Texts of a genotype and pictures of its cells."""
+
+from collections.abc import Callable
+
+from nasdrop.errors import InputError, suggest
+from nasdrop.space import Genotype
+from nasdrop.view.cell_svg import genotype_svg
+from nasdrop.view.cell_text import genotype_dot, genotype_mermaid
+
+FORMATS: dict[str, tuple[str, Callable[[Genotype], str]]] = {
+    "json": (".json", lambda genotype: genotype.to_text("json")),
+    "darts": (".txt", lambda genotype: genotype.to_text("darts")),
+    "nas-bench-201": (".txt", lambda genotype: genotype.to_text("nas_bench_201")),
+    "svg": (".svg", genotype_svg),
+    "dot": (".dot", genotype_dot),
+    "mermaid": (".mmd", genotype_mermaid),
+}
+"""Format -> (file ending, writer)."""
+
+
+def text(genotype: Genotype, name: str) -> str:
+    """A genotype in one of FORMATS.
+
+    Raises:
+        InputError: there is no such format.
+        GenotypeError: the format cannot express this genotype.
+    """
+    if name not in FORMATS:
+        raise InputError(f"format: no such text, got {name!r}; {suggest(name, FORMATS)}")
+    content = FORMATS[name][1](genotype)
+    return content if content.endswith("\n") else content + "\n"
