@@ -1,0 +1,205 @@
+"""The driver with evaluators that cost nothing: budgets, duplicates, pruning, failures, interruption and resumption."""
+
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import optuna
+import pytest
+
+from nasdrop.errors import RunError
+from nasdrop.searchers.evaluators import Evaluation, Failed
+from nasdrop.searchers.result import Silent
+from nasdrop.searchers.study import StudySearch
+from nasdrop.settings import StudySettings
+from nasdrop.space import SearchSpace
+
+SPACE = SearchSpace.load("tiny")
+
+
+def value_of(genotype) -> float:
+    """A value that depends on the function of the cell alone."""
+    return random.Random(SPACE.canonical(genotype)).random()
+
+
+class Counting:
+    """Reports `epochs` equal values and remembers which cells it was asked for."""
+
+    def __init__(self, epochs=4, fail=lambda genotype: False):
+        self.epochs, self.fail, self.seen, self.trained = epochs, fail, Counter(), 0
+
+    def __call__(self, genotype, report):
+        self.seen[SPACE.canonical(genotype)] += 1
+        if self.fail(genotype):
+            raise Failed("loss is nan")
+        for epoch in range(1, self.epochs + 1):
+            self.trained += 1
+            report(epoch, value_of(genotype))
+        return Evaluation(value_of(genotype), {"parameters": 7})
+
+    def parameters(self, genotype):
+        return 7
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.lines, self.records = [], []
+
+    def note(self, line):
+        self.lines.append(line)
+
+    def trial_ended(self, record):
+        self.records.append(record)
+
+
+def search(path, evaluator, observer=None, **settings):
+    settings = StudySettings(**({"epochs": 4, "trials": 12, "pruner": "none"} | settings))
+    observer = observer or Silent()
+    return StudySearch(SPACE, settings, evaluator, journal=path, name="s", seed=3, observer=observer)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "study.journal"
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_the_budget_counts_distinct_cells_and_the_best_is_the_best(path, sampler):
+    evaluator, notes = Counting(), Notes()
+    result = search(path, evaluator, notes, trials=40, sampler=sampler).run()
+    assert sum(evaluator.seen.values()) == len(evaluator.seen) == 40
+    assert result.score == max(value_of(record.genotype) for record in result.history)
+    assert value_of(result.genotype) == result.score
+    for record in notes.records:
+        assert record.value == value_of(record.genotype)
+        assert record.parameters == 7
+        assert (record.outcome == "duplicate") == ("same cell as trial" in record.note)
+    assert [record.number for record in result.best(3)] == [
+        record.number
+        for record in sorted(
+            (record for record in result.history if record.outcome == "done"), key=lambda record: -record.value
+        )[:3]
+    ]
+
+
+def test_a_second_call_adds_nothing_and_a_larger_budget_goes_on(path):
+    evaluator = Counting()
+    first = search(path, evaluator).run()
+    again = search(path, evaluator).run()
+    assert again.history == first.history and sum(evaluator.seen.values()) == 12
+    more = search(path, evaluator, trials=15).run()
+    assert more.history[: len(first.history)] == first.history
+    assert sum(evaluator.seen.values()) == len(evaluator.seen) == 15
+
+
+def test_equal_seeds_give_equal_searches(tmp_path):
+    runs = [search(tmp_path / name, Counting(), trials=15).run() for name in "ab"]
+    assert [record.genotype for record in runs[0].history] == [record.genotype for record in runs[1].history]
+
+
+def test_what_lags_is_pruned(path):
+    evaluator = Counting(epochs=8)
+    result = search(path, evaluator, trials=30, epochs=8, pruner="successive_halving", min_epochs=2).run()
+    outcomes = Counter(record.outcome for record in result.history)
+    assert outcomes["pruned"] > 5 and outcomes["done"] >= 1
+    assert evaluator.trained < 0.8 * 30 * 8
+    pruned = [record for record in result.history if record.outcome == "pruned"]
+    assert all(record.epochs in (2, 4) and record.parameters == 7 for record in pruned)
+    assert result.score >= max(record.value for record in pruned)
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_the_other_pruners_run(path, pruner):
+    result = search(path, Counting(epochs=4), trials=10, pruner=pruner, min_epochs=1).run()
+    assert len(result.history) >= 10
+
+
+def test_a_failed_cell_is_a_failed_trial_not_a_failed_search(path):
+    cells = []
+
+    def every_third(genotype):
+        cells.append(genotype)
+        return len(cells) % 3 == 0
+
+    result = search(path, Counting(fail=every_third)).run()
+    failed = [record for record in result.history if record.outcome == "failed"]
+    assert len(failed) == 4
+    assert {(record.value, record.note) for record in failed} == {(None, "loss is nan")}
+
+
+def test_a_search_in_which_all_fail_says_why(path):
+    with pytest.raises(RunError, match="no trial ran to its end: loss is nan") as caught:
+        search(path, Counting(fail=lambda genotype: True)).run()
+    assert caught.value.exit_code == 1
+
+
+def test_a_small_space_is_exhausted_not_searched_forever(path):
+    classes = len({SPACE.canonical(genotype) for genotype in SPACE.enumerate()}) if SPACE.size < 10_000 else None
+    if classes is None or classes > 300:
+        pytest.skip("the tiny space is not small enough")
+    notes = Notes()
+    search(path, Counting(epochs=1), notes, trials=classes + 1, sampler="random").run()
+    assert "exhausted" in notes.lines[-1]
+
+
+def test_the_time_limit_stops_before_the_next_trial(path):
+    notes = Notes()
+    search(path, Counting(), notes).run()
+    limited = search(path, Counting(), notes, trials=1000, timeout_minutes=1e-9)
+    assert len(limited.run().history) == len(search(path, Counting()).result().history)
+    assert "time limit" in notes.lines[-1]
+
+
+def test_an_interrupted_trial_is_asked_again_first_and_counts_once(path):
+    class Interrupted(Counting):
+        def __call__(self, genotype, report):
+            if sum(self.seen.values()) == 5:
+                self.last = genotype
+                report(1, 0.5)
+                raise KeyboardInterrupt
+            return super().__call__(genotype, report)
+
+    broken = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        search(path, broken).run()
+    notes, evaluator = Notes(), Counting()
+    result = search(path, evaluator, notes).run()
+    assert notes.lines == ["trial 5 was interrupted; its cell goes first"]
+    assert notes.records[0].genotype == broken.last
+    assert sum(broken.seen.values()) + sum(evaluator.seen.values()) == 12
+    assert 5 not in {record.number for record in result.history}
+
+
+KILLED = """
+import os, random, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+import test_study
+from nasdrop.searchers.result import Silent
+
+class Killed(test_study.Counting):
+    def __call__(self, genotype, report):
+        report(1, 0.1)
+        if sum(self.seen.values()) == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(genotype, report)
+
+test_study.search(Path(sys.argv[1]), Killed()).run()
+"""
+
+
+def test_kill_9_in_the_middle_of_trials_loses_and_repeats_nothing(path):
+    here = str(__file__).rpartition("/")[0]
+    for after in (1, 2, 3):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(path), str(after), here], check=False)
+        assert done.returncode == -signal.SIGKILL
+    evaluator = Counting()
+    result = search(path, evaluator).run()
+    finished = [record for record in result.history if record.outcome != "duplicate"]
+    assert len(finished) == 12
+    assert len({SPACE.canonical(record.genotype) for record in finished}) == 12
+    assert sum(evaluator.seen.values()) == 12 - (1 + 2 + 3)
+    states = Counter(trial.state for trial in search(path, evaluator).study.trials)
+    assert states[optuna.trial.TrialState.RUNNING] == states[optuna.trial.TrialState.WAITING] == 0
