@@ -1,7 +1,7 @@
 """Names of the candidate operations that nasdrop knows, each with its family.
 
-The names are those of the DARTS lineage's texts. A family says what a canonical form may assume of an operation; how one
-is computed is the models' business.
+The names are those of the DARTS lineage's texts. A family says what a canonical form may assume of an operation; how
+one is computed is the models' business.
 """
 
 from enum import Enum
