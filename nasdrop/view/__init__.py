@@ -1,1 +1,1 @@
-"""nasdrop.view."""
+"""Pictures, charts and terminal views: plain data in, text or markup out; nothing here runs a search or a network."""
