@@ -1,0 +1,173 @@
+"""The one mechanism below every drop function: y = 0 where dropped, else x / k, computed in fp32 and rounded once.
+
+The uniform draw is fp32 in every dtype (a half-precision draw has drop rates of multiples of 1/256 and can give mask
+values of 2), and 1/k is never rounded to x's dtype. A dropped value is exactly 0, even where it was inf or NaN.
+"""
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nasdrop.errors import DropError
+
+Rate = float | Tensor
+"""A probability: a Python number, or a 0-dim tensor whose range is checked by whoever sets it."""
+
+_SLICED_ROW_BYTES = 64 * 1024
+
+
+def check_rate(place: str, p: object) -> Rate:
+    """Give a probability back as a float in [0, 1] or as a 0-dim floating tensor of at least fp32.
+
+    Raises:
+        DropError: p is not a number, not in [0, 1], NaN, or a tensor of another rank or kind.
+    """
+    if isinstance(p, Tensor):
+        if p.ndim != 0 or not p.is_floating_point():
+            raise DropError(
+                f"{place}: a tensor p has to be 0-dimensional and floating, got {p.dtype} of {tuple(p.shape)}"
+            )
+        return p.float() if p.element_size() < 4 else p
+    if not isinstance(p, int | float | Real):
+        raise DropError(f"{place}: dropout probability has to be a number or a 0-dimensional tensor, got {p!r}")
+    rate = float(p)
+    if not 0.0 <= rate <= 1.0:
+        raise DropError(f"{place}: dropout probability has to be between 0 and 1, but got {p}")
+    return rate
+
+
+def check_floating(place: str, x: Tensor) -> None:
+    """Refuse what cannot be scaled: integers, booleans, complex numbers."""
+    if not x.is_floating_point():
+        raise DropError(f"{place}: the input has to be of a real floating dtype, got {x.dtype}")
+
+
+def is_zero(p: Rate) -> bool:
+    """Whether p is known on the host to be 0; a tensor is not looked at, which would synchronise."""
+    return not isinstance(p, Tensor) and p == 0.0
+
+
+def draw_dropped(shape: Sequence[int], p: Rate, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """A bool mask, True with probability p, from an fp32 uniform that is drawn on the generator's device."""
+    if generator is None:
+        uniform = torch.rand(shape, dtype=torch.float32, device=device)
+    else:
+        uniform = torch.rand(shape, dtype=torch.float32, device=generator.device, generator=generator).to(device)
+    return uniform >= 1.0 - p
+
+
+def zero_and_scale(x: Tensor, dropped: Tensor, keep: Rate) -> Tensor:
+    """0 where dropped, else x / keep, rounded once to x's dtype; the gradient is the same function of the gradient.
+
+    Args:
+        x: Values, floating, never written to.
+        dropped: Bool mask of x's rank, broadcast against it.
+        keep: The divisor k. At 0 everything has to be dropped; nothing is divided by it then.
+    """
+    if torch.compiler.is_compiling() or type(x) not in _PLAIN_TENSORS:
+        return _composite(x, dropped, keep)
+    result: Tensor = _ZeroAndScale.apply(x, dropped, keep)  # type: ignore[no-untyped-call]
+    return result
+
+
+_PLAIN_TENSORS = (Tensor, torch.nn.Parameter)
+
+
+def _composite(x: Tensor, dropped: Tensor, keep: Rate) -> Tensor:
+    """In differentiable operations that a compiler fuses; selects first, so that no gradient meets 0 * inf."""
+    selected = torch.where(dropped, 0.0, x)
+    divisor = torch.where(keep > 0, keep, 1.0) if isinstance(keep, Tensor) else keep or 1.0
+    if x.element_size() < 4:
+        return (selected.float() / divisor).to(x.dtype)
+    return selected / divisor
+
+
+class _ZeroAndScale(torch.autograd.Function):
+    """The same in eager mode: one pass over the data, and only the mask is kept for backward."""
+
+    @staticmethod
+    def forward(x: Tensor, dropped: Tensor, keep: Rate) -> Tensor:
+        """Compute the values."""
+        if x.device.type == "cpu":
+            return _on_cpu(x, dropped, keep)
+        return _divide(x, keep).masked_fill_(dropped, 0.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Rate], output: Tensor) -> None:
+        """Keep the mask and the divisor, never x."""
+        _, dropped, keep = inputs
+        ctx.keep = None if isinstance(keep, Tensor) else keep
+        saved = (dropped, keep) if isinstance(keep, Tensor) else (dropped,)
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """Zero and scale the gradient; differentiable again."""
+        return _same_of(ctx, grads[0]), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        """Zero and scale the tangent: the function is linear."""
+        return _same_of(ctx, tangents[0])
+
+    @staticmethod
+    def vmap(
+        _info: object, in_dims: tuple[int | None, ...], x: Tensor, dropped: Tensor, keep: Rate
+    ) -> tuple[Tensor, int]:
+        """Move each batch dimension to the front and compute in plain operations."""
+        x = _batch_first(x, in_dims[0])
+        dropped = _batch_first(dropped, in_dims[1])
+        if isinstance(keep, Tensor) and in_dims[2] is not None:
+            keep = keep.reshape(-1, *[1] * (x.ndim - 1))
+        return _composite(x, dropped, keep), 0
+
+
+def _same_of(ctx: Any, values: Tensor) -> Tensor:
+    dropped, *keep = ctx.saved_tensors
+    return zero_and_scale(values, dropped, keep[0] if keep else ctx.keep)
+
+
+def _batch_first(values: Tensor, dim: int | None) -> Tensor:
+    return values.unsqueeze(0) if dim is None else values.movedim(dim, 0)
+
+
+def _divide(x: Tensor, keep: Rate) -> Tensor:
+    """Divide in fp32 for half precision, rounding once.
+
+    A divisor that is a host scalar stays fp32 in torch's kernels; a 0-dim tensor on an accelerator would first be
+    rounded to x's dtype, so there it gets x's rank (which promotes to fp32) and the result is written in x's dtype.
+    """
+    if isinstance(keep, Tensor) and keep.device.type != "cpu" and x.element_size() < 4:
+        return torch.div(x, keep.reshape([1] * x.ndim), out=torch.empty_like(x))
+    return x / keep
+
+
+def _on_cpu(x: Tensor, dropped: Tensor, keep: Rate) -> Tensor:
+    """Touch each value once where the mask is one decision a row: `where` with a broadcast mask is 4 times slower."""
+    if dropped.numel() == 1:
+        return torch.zeros_like(x) if bool(dropped) else x / keep
+    rows = dropped.shape[0]
+    if dropped.numel() != rows:
+        return (x / keep).masked_fill_(dropped, 0.0)
+    if x.numel() // rows * x.element_size() < _SLICED_ROW_BYTES:
+        return (x / keep).index_fill_(0, dropped.flatten().nonzero().flatten(), 0.0)
+    return _by_runs(x, dropped.flatten().tolist(), keep)
+
+
+def _by_runs(x: Tensor, dropped: list[bool], keep: Rate) -> Tensor:
+    """Divide each run of live rows, zero each run of dropped ones; the dropped rows of x are not even read."""
+    result = torch.empty_like(x)
+    start = 0
+    for stop in range(1, len(dropped) + 1):
+        if stop < len(dropped) and dropped[stop] == dropped[start]:
+            continue
+        if dropped[start]:
+            result[start:stop].zero_()
+        else:
+            torch.div(x[start:stop], keep, out=result[start:stop])
+        start = stop
+    return result
