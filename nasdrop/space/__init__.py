@@ -1,1 +1,30 @@
-"""nasdrop.space."""
+"""Search spaces and the genotypes in them: plain data, checked with networkx; nothing here imports torch."""
+
+from nasdrop.space.canonical import nas_bench_201_class
+from nasdrop.space.cell_space import CellSpace
+from nasdrop.space.cells import CellGenotype, GenotypeEdge
+from nasdrop.space.choices import Decision
+from nasdrop.space.genotype import Genotype
+from nasdrop.space.graph import CellGraph, Edge
+from nasdrop.space.operations import KNOWN, OPERATIONS, Family
+from nasdrop.space.published import PUBLISHED, Published
+from nasdrop.space.space import SearchSpace
+from nasdrop.space.space_file import OwnOperation
+
+__all__ = [
+    "KNOWN",
+    "OPERATIONS",
+    "PUBLISHED",
+    "CellGenotype",
+    "CellGraph",
+    "CellSpace",
+    "Decision",
+    "Edge",
+    "Family",
+    "Genotype",
+    "GenotypeEdge",
+    "OwnOperation",
+    "Published",
+    "SearchSpace",
+    "nas_bench_201_class",
+]
