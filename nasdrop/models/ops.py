@@ -5,15 +5,16 @@ Shapes: (N, C, *S) in, (N, C, *ceil(S / stride)) out; N samples, C channels, *S 
 operation never writes into its input, which other edges share.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasdrop.errors import SpaceError, suggest
+from nasdrop.models.layers import average_pool, batch_norm, convolution, every, max_pool
 
 
 class Builder(Protocol):
@@ -54,81 +55,6 @@ def build_operation(
     if not isinstance(module, nn.Module):
         raise SpaceError(f"operations.{name}: must build a torch.nn.Module, got {type(module).__name__}")
     return module
-
-
-class _PointwiseForward:
-    """Mixed into a convolution of kernel 1: a matrix product where that is faster.
-
-    While training on a CPU, one matrix product over the channels takes less than half the time of a convolution on the
-    small maps of a search. Evaluation and export keep the convolution, which other tools know how to fuse.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, *S) -> (N, C_out, *ceil(S / stride))."""
-        convolution = cast(nn.Conv2d, self)
-        if not (convolution.training and x.is_cpu):
-            return cast(Tensor, super().forward(x))  # type: ignore[misc]
-        if convolution.stride[0] > 1:
-            x = every(x, convolution.stride[0])
-        return F.linear(x.movedim(1, -1), convolution.weight.flatten(1)).movedim(-1, 1)
-
-
-class Pointwise1d(_PointwiseForward, nn.Conv1d):
-    """Convolution of kernel 1 over one side."""
-
-
-class Pointwise2d(_PointwiseForward, nn.Conv2d):
-    """Convolution of kernel 1 over two sides."""
-
-
-class Pointwise3d(_PointwiseForward, nn.Conv3d):
-    """Convolution of kernel 1 over three sides."""
-
-
-_CONVOLUTION: Mapping[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_POINTWISE: Mapping[int, Callable[..., nn.Module]] = {1: Pointwise1d, 2: Pointwise2d, 3: Pointwise3d}
-_BATCH_NORM: Mapping[int, Callable[..., nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-_AVERAGE_POOL: Mapping[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
-_MAX_POOL: Mapping[int, Callable[..., nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
-
-
-def every(x: Tensor, stride: int) -> Tensor:
-    """A view of every `stride`-th position of each side: (N, C, *S) -> (N, C, *ceil(S / stride))."""
-    return x[_over_sides(slice(None, None, stride), x.dim() - 2)]
-
-
-def _over_sides(positions: slice, sides: int) -> tuple[slice, ...]:
-    """An index that takes all samples and channels, and the same positions of each side."""
-    return (slice(None), slice(None), *(positions for _ in range(sides)))
-
-
-def convolution(
-    channels_in: int,
-    channels_out: int,
-    kernel: int | tuple[int, ...],
-    *,
-    ndim: int,
-    stride: int | tuple[int, ...] = 1,
-    dilation: int = 1,
-    groups: int = 1,
-) -> nn.Module:
-    """A convolution without bias, padded so that stride 1 keeps the sides (kernels are odd)."""
-    if kernel == 1:
-        return _POINTWISE[ndim](channels_in, channels_out, 1, stride=stride, bias=False)
-    sides = kernel if isinstance(kernel, tuple) else (kernel,) * ndim
-    padding = tuple(dilation * (side // 2) for side in sides)
-    options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return _CONVOLUTION[ndim](channels_in, channels_out, sides, bias=False, **options)
-
-
-def batch_norm(channels: int, *, ndim: int, affine: bool = True) -> nn.Module:
-    """Batch norm over (N, *S)."""
-    return _BATCH_NORM[ndim](channels, affine=affine)
-
-
-def average_pool(kernel: int, stride: int, *, padding: int = 0, ndim: int, ceil_mode: bool = False) -> nn.Module:
-    """Mean over a window, of the positions inside the map only."""
-    return _AVERAGE_POOL[ndim](kernel, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=False)
 
 
 class Zero(nn.Module):
@@ -177,35 +103,27 @@ class ReLUConvNorm(nn.Sequential):
 
 
 class FactorizedReduce(nn.Module):
-    """Halve the sides without losing positions: two pointwise convolutions, the second shifted by one position.
+    """Halve the sides without losing positions: pointwise convolutions of the even and of the odd positions.
 
-    On an odd side the shifted view lacks its last position, where zeros stand in.
+    On an odd side the odd positions are one fewer, and zeros stand in for the missing one.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, ndim: int, affine: bool = True) -> None:
         super().__init__()
         half = channels_out // 2
-        self.relu = nn.ReLU()
-        self.even = convolution(channels_in, channels_out - half, 1, ndim=ndim, stride=2)
-        self.odd = convolution(channels_in, half, 1, ndim=ndim, stride=2) if half else None
+        self.even = convolution(channels_in, channels_out - half, 1, ndim=ndim)
+        self.odd = convolution(channels_in, half, 1, ndim=ndim) if half else None
         self.norm = batch_norm(channels_out, ndim=ndim, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, *S) -> (N, C_out, *ceil(S / 2))."""
-        x = self.relu(x)
-        reduced = self.even(x)
+        # ReLU after the selection: half the positions or fewer are used at all.
+        reduced = self.even(F.relu(every(x, 2)))
         if self.odd is not None:
-            reduced = torch.cat((reduced, self.odd(_shifted(x))), 1)
+            missing = [amount for side in reversed(x.shape[2:]) for amount in (0, side % 2)]
+            odd = F.relu(every(x, 2, start=1))
+            reduced = torch.cat((reduced, self.odd(F.pad(odd, missing) if any(missing) else odd)), 1)
         return cast(Tensor, self.norm(reduced))
-
-
-def _shifted(x: Tensor) -> Tensor:
-    """Drop the first position of each side; an odd side gets a zero at its end, so that both halves have one size."""
-    odd = [side % 2 for side in x.shape[2:]]
-    shifted = x[_over_sides(slice(1, None), len(odd))]
-    if not any(odd):
-        return shifted
-    return F.pad(shifted, [amount for side in reversed(odd) for amount in (0, side)])
 
 
 def _skip(channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
@@ -225,7 +143,7 @@ def _average_pool(kernel: int, channels: int, stride: int, *, ndim: int, affine:
 
 
 def _max_pool(kernel: int, channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
-    return _MAX_POOL[ndim](kernel, stride=stride, padding=kernel // 2)
+    return max_pool(kernel, stride, padding=kernel // 2, ndim=ndim)
 
 
 def _dense(kernel: int, channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:

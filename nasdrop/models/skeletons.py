@@ -1,0 +1,147 @@
+"""What surrounds the cells: stem, widths, reductions, auxiliary head. One function a skeleton, all in `SKELETONS`.
+
+Shapes: (N, C, *S), N samples, C channels, *S spatial sides.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nasdrop.errors import ConfigError
+from nasdrop.models.layers import average_pool, batch_norm, convolution
+from nasdrop.models.ops import FactorizedReduce, ReLUConvNorm
+from nasdrop.space.genotype import Genotype
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell goes: its type, width and stride, and what makes its inputs from the latest outputs."""
+
+    cell: str
+    channels: int
+    stride: int
+    preprocess: tuple[nn.Module, ...]
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A network without its cells.
+
+    `widths[i]` is the number of channels that the i-th cell puts out, `reductions` how often the sides are halved;
+    `tail` comes between the last cell and the global pool.
+    """
+
+    stem: nn.Module
+    places: tuple[Place, ...]
+    widths: tuple[int, ...]
+    reductions: int
+    tail: nn.Module
+
+
+class SkeletonBuilder(Protocol):
+    """One of `SKELETONS`."""
+
+    def __call__(self, genotype: Genotype, channels: int, num_cells: int, *, in_channels: int, ndim: int) -> Skeleton:
+        """Build everything but the cells."""
+        ...
+
+
+def darts(genotype: Genotype, channels: int, num_cells: int, *, in_channels: int, ndim: int) -> Skeleton:
+    """Two inputs a cell; reduction cells at one and two thirds double the channels (DARTS, arXiv:1806.09055)."""
+    reductions = {num_cells // 3, 2 * num_cells // 3}
+    stem = _stem(in_channels, 3 * channels, ndim=ndim)
+    widths = [3 * channels, 3 * channels]
+    places: list[Place] = []
+    for index in range(num_cells):
+        stride = 2 if index in reductions else 1
+        channels *= stride
+        cell = genotype["reduction" if stride == 2 else "normal"]
+        # The output before the previous cell's still has the sides of before a reduction.
+        older: nn.Module
+        if places and places[-1].stride == 2:
+            older = FactorizedReduce(widths[-2], channels, ndim=ndim)
+        else:
+            older = ReLUConvNorm(widths[-2], channels, 1, ndim=ndim)
+        latest = ReLUConvNorm(widths[-1], channels, 1, ndim=ndim)
+        places.append(Place(cell.name, channels, stride, (older, latest)))
+        widths.append(channels * len(cell.concat))
+    return Skeleton(stem, tuple(places), tuple(widths[2:]), len(reductions), nn.Identity())
+
+
+def nas_bench_201(genotype: Genotype, channels: int, num_cells: int, *, in_channels: int, ndim: int) -> Skeleton:
+    """One input a cell; three stages, a residual block that halves the sides between them (arXiv:2001.00326)."""
+    if num_cells % 3:
+        raise ConfigError(f"num_cells: must be divisible by the 3 stages of nas_bench_201, got {num_cells}")
+    stem = _stem(in_channels, channels, ndim=ndim)
+    (cell,) = genotype.cells
+    places: list[Place] = []
+    for index in range(num_cells):
+        before: nn.Module = nn.Identity()
+        if index in (num_cells // 3, 2 * num_cells // 3):
+            before = ResidualReduction(channels, 2 * channels, ndim=ndim)
+            channels *= 2
+        places.append(Place(cell.name, channels, 1, (before,)))
+    tail = nn.Sequential(batch_norm(channels, ndim=ndim), nn.ReLU())
+    return Skeleton(stem, tuple(places), tuple(place.channels for place in places), 2, tail)
+
+
+SKELETONS: Mapping[str, SkeletonBuilder] = {"darts": darts, "nas_bench_201": nas_bench_201}
+
+
+def _stem(in_channels: int, channels: int, *, ndim: int) -> nn.Module:
+    return nn.Sequential(convolution(in_channels, channels, 3, ndim=ndim), batch_norm(channels, ndim=ndim))
+
+
+class ResidualReduction(nn.Module):
+    """NAS-Bench-201's block between stages: two ReLU-conv-BN, the first with stride 2, beside pool and projection."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, ndim: int) -> None:
+        super().__init__()
+        self.first = ReLUConvNorm(channels_in, channels_out, 3, 2, ndim=ndim)
+        self.second = ReLUConvNorm(channels_out, channels_out, 3, ndim=ndim)
+        # Rounding up keeps the shortcut as large as the strided convolution on odd sides.
+        self.pool = average_pool(2, 2, ndim=ndim, ceil_mode=True)
+        self.projection = convolution(channels_in, channels_out, 1, ndim=ndim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, *S) -> (N, C_out, *ceil(S / 2))."""
+        return cast(Tensor, self.projection(self.pool(x)) + self.second(self.first(x)))
+
+
+class AuxiliaryHead(nn.Module):
+    """DARTS's second classifier, on a middle cell and in training only: ReLU, pool, 1x1 and 2x2 convolution, linear.
+
+    The field pools 8 positions a side by a window of 5 and a stride of 3, and 7 by 5 and 2. Both are two windows of
+    five eighths of the side at its two ends, and that is the rule here for every side.
+    """
+
+    def __init__(self, channels: int, num_classes: int, *, ndim: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            convolution(channels, 128, 1, ndim=ndim),
+            batch_norm(128, ndim=ndim),
+            nn.ReLU(),
+            convolution(128, 768, 2, ndim=ndim, padding=0),
+            batch_norm(768, ndim=ndim),
+            nn.ReLU(),
+        )
+        self.classifier = nn.Linear(768, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, *S) -> logits (N, classes)."""
+        x = F.relu(x)
+        for axis in range(2, x.dim()):
+            x = _mean_of_ends(x, axis)
+        return cast(Tensor, self.classifier(self.features(x).flatten(1)))
+
+
+def _mean_of_ends(x: Tensor, axis: int) -> Tensor:
+    """Means over the first and the last five eighths of a side, of at most all but one position."""
+    side = x.shape[axis]
+    window = max(1, min(-(-5 * side // 8), side - 1))
+    ends = [x.narrow(axis, start, window).mean(axis, keepdim=True) for start in (0, side - window)]
+    return torch.cat(ends, axis)
