@@ -1,1 +1,36 @@
-"""nasdrop.train."""
+"""Data sets, augmentation, the training loop, checkpoints and records. Sees an nn.Module, never our models."""
+
+from nasdrop.train.batches import eval_batches, num_steps, train_batches
+from nasdrop.train.checkpoint import load_weights, save_weights
+from nasdrop.train.data import Dataset, Images, load
+from nasdrop.train.device import choose_device, deterministic, set_threads
+from nasdrop.train.loop import DivergedError, fit, learning_rate
+from nasdrop.train.record import Recorder, read_metrics
+from nasdrop.train.report import EpochReport, FitResult
+from nasdrop.train.score import Score, evaluate
+from nasdrop.train.sources import SOURCES, locate
+
+__all__ = [
+    "SOURCES",
+    "Dataset",
+    "DivergedError",
+    "EpochReport",
+    "FitResult",
+    "Images",
+    "Recorder",
+    "Score",
+    "choose_device",
+    "deterministic",
+    "eval_batches",
+    "evaluate",
+    "fit",
+    "learning_rate",
+    "load",
+    "load_weights",
+    "locate",
+    "num_steps",
+    "read_metrics",
+    "save_weights",
+    "set_threads",
+    "train_batches",
+]

@@ -1,0 +1,80 @@
+"""Batches from images that lie on the device: shuffled and augmented for training, in order for evaluation.
+
+Order and augmentation of an epoch are a pure function of (seed, epoch), so a resumed run sees what an unbroken one saw.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator, Tensor, nn
+
+from nasdrop.settings import TrainSettings
+from nasdrop.train.augment import crop, cutout, flip, normalise
+from nasdrop.train.data import Dataset, Images
+from nasdrop.train.device import derive_seed
+
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def memory_format(dims: int, *, channels_last: bool) -> torch.memory_format:
+    """The memory format of batches of `dims` axes: channels last exists for images and volumes, not for signals."""
+    return _CHANNELS_LAST.get(dims, torch.contiguous_format) if channels_last else torch.contiguous_format
+
+
+def arrange(network: nn.Module, layout: torch.memory_format) -> None:
+    """Lay out the weights of convolutions as their input, in place.
+
+    `Module.to(memory_format=...)` would permute every tensor of four axes, packed weights of a layer's own kind too.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            module.weight.data = module.weight.data.contiguous(memory_format=layout)
+
+
+def num_steps(images: Images, batch_size: int) -> int:
+    """Steps of one epoch: only whole batches, so that all steps have one shape; at least one."""
+    return max(1, len(images) // batch_size)
+
+
+def train_batches(
+    images: Images, data: Dataset, settings: TrainSettings, *, seed: int, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of shuffled, augmented, normalised batches.
+
+    The images left over by the last whole batch are others in each epoch.
+
+    Args:
+        images: what to draw from.
+        data: whose mean and standard deviation normalise.
+        settings: batch size, augmentation, memory format.
+        seed: of the run.
+        epoch: from 0.
+
+    Yields:
+        Images (N, C, *spatial), float32, and labels (N,).
+    """
+    device = images.labels.device
+    order = torch.randperm(len(images), generator=Generator().manual_seed(derive_seed(seed, epoch, "order")))
+    order = order.to(device)
+    generator = Generator(device).manual_seed(derive_seed(seed, epoch, "augment"))
+    mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
+    layout = memory_format(images.pixels.dim(), channels_last=settings.channels_last)
+    for step in range(num_steps(images, settings.batch_size)):
+        chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size]
+        pixels = crop(images.pixels[chosen], settings.crop_padding, generator)
+        if settings.flip:
+            pixels = flip(pixels, generator)
+        batch = normalise(pixels.contiguous(memory_format=layout), mean, std)
+        yield cutout(batch, settings.cutout, generator), images.labels[chosen]
+
+
+def eval_batches(
+    images: Images, data: Dataset, *, batch_size: int, channels_last: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images in order, normalised; the last batch may be smaller."""
+    device = images.labels.device
+    mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
+    layout = memory_format(images.pixels.dim(), channels_last=channels_last)
+    for start in range(0, len(images), batch_size):
+        pixels = images.pixels[start : start + batch_size].contiguous(memory_format=layout)
+        yield normalise(pixels, mean, std), images.labels[start : start + batch_size]

