@@ -66,7 +66,8 @@ def read_cell(
     edges = dict(_listed_edges(table, place, lines)) if table.edges else dict(_all_edges(table, place))
     pairs = [(edge.source, edge.target) for edge in edges.values()]
     lines += graph_mistakes(f"{place}.edges" if table.edges else place, table.inputs, table.nodes, pairs, list(edges))
-    lines += keep_mistakes(f"{place}.keep", pairs, table.keep)
+    inside = range(table.inputs, table.inputs + table.nodes)
+    lines += keep_mistakes(f"{place}.keep", [pair for pair in pairs if pair[1] in inside], table.keep)
     if lines:
         return None, lines
     graph = CellGraph(table.inputs, table.nodes, tuple(edges.values()))

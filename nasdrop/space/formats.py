@@ -81,9 +81,8 @@ def read_nas_bench_201(text: str, place: str) -> tuple[CellGenotype, ...]:
     for node, part in enumerate(_bench_parts(text.strip(), place), start=1):
         terms = part[1:-1].split("|", node) if len(part) > 1 and part[0] == part[-1] == "|" else []
         if len(terms) != node:
-            raise GenotypeError(
-                f"{place}: node {node} must read |operation~0|... with {node} terms, got {excerpt(part)}"
-            )
+            rule = f"node {node} must read |operation~0|... with one term an earlier node"
+            raise GenotypeError(f"{place}: {rule}, got {excerpt(part)}")
         for source, term in enumerate(terms):
             match = _BENCH_TERM.fullmatch(term)
             if not match or int(match[2]) != source:

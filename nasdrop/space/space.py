@@ -11,9 +11,12 @@ from nasdrop.errors import GenotypeError, SpaceError, suggest
 from nasdrop.resources import find
 from nasdrop.space.canonical import canonical_cell
 from nasdrop.space.cell_space import CellSpace
+from nasdrop.space.cell_table import SKELETONS
 from nasdrop.space.cells import CellGenotype
 from nasdrop.space.choices import Decision, combined
 from nasdrop.space.genotype import Genotype
+from nasdrop.space.graph import operation_mistakes
+from nasdrop.space.operations import KNOWN
 from nasdrop.space.space_file import OwnOperation, Skeleton, read_space_file
 
 _FEW = 100_000
@@ -30,6 +33,9 @@ class SearchSpace:
         cell_spaces: its kinds of cells.
         own_operations: a user's operations, as data.
         path: the file it was loaded from; empty where it was made in Python.
+
+    Raises:
+        SpaceError: cells that the skeleton does not have, or operations that nobody knows; all, one line each.
     """
 
     name: str
@@ -38,6 +44,20 @@ class SearchSpace:
     cell_spaces: tuple[CellSpace, ...]
     own_operations: tuple[OwnOperation, ...] = ()
     path: Path = field(default=Path(), compare=False)
+
+    def __post_init__(self) -> None:
+        wanted = SKELETONS[self.skeleton]
+        names = tuple(cell.name for cell in self.cell_spaces)
+        known = KNOWN | {operation.name for operation in self.own_operations}
+        lines = []
+        if names != wanted.cells:
+            lines.append(f"skeleton {self.skeleton!r} has the cells {', '.join(wanted.cells)}, got {', '.join(names)}")
+        for cell in self.cell_spaces:
+            if cell.graph.num_inputs != wanted.inputs:
+                lines.append(f"cell {cell.name}: must have {wanted.inputs} inputs, got {cell.graph.num_inputs}")
+            lines += operation_mistakes(f"cell {cell.name}: operations", cell.operations, known)
+        if lines:
+            raise SpaceError(*(f"space {self.name}: {line}" for line in lines))
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> "SearchSpace":
