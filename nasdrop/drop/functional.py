@@ -198,13 +198,12 @@ def _drop(
     if not training or is_zero(rate) or x.numel() == 0:
         return x
     check_floating(member.place, x)
+    if not isinstance(rate, Tensor) and rate == 1.0:
+        # Nothing is random, so no random number is used; torch's x * 0 would keep inf and NaN as NaN.
+        return zero_and_scale(x, torch.ones([1] * x.ndim, dtype=torch.bool, device=x.device), 1.0)
     shape = member.shape(member, x)
-    if not isinstance(rate, Tensor):
-        if rate == 1.0:
-            # Nothing is random, so no random number is used; torch's x * 0 would keep inf and NaN as NaN.
-            return zero_and_scale(x, torch.ones([1] * x.ndim, dtype=torch.bool, device=x.device), 1.0)
-        if generator is None and x.dtype in _TORCH_EXACT:
-            return member.native(x, rate, True)  # noqa: FBT003 - a C function without keywords
+    if not isinstance(rate, Tensor) and generator is None and x.dtype in _TORCH_EXACT:
+        return member.native(x, rate, True)  # noqa: FBT003 - a C function without keywords
     return member.combine(x, draw_dropped(shape, rate, x.device, generator), rate)
 
 

@@ -201,7 +201,7 @@ class PathDrop(nn.Module):
         """Each node that can lose all its inputs at once, with the probability of that (0 while the rates are 0)."""
         if self._rule != "none":
             return []
-        used = self._path_rates(self.rates if rates is None else rates).tolist()
+        used = self._path_rates(self.rates if rates is None else rates.to(self.rates.device)).tolist()
         found = []
         for node, members in self._members(lambda path: path.node).items():
             if all(self.droppable[index] for index in members):

@@ -135,6 +135,16 @@ class Clock(NamedTuple):
     text: str
 
 
+def rate_grid(schedule: Schedule, *, epochs: int, cells: int, steps_per_epoch: int = 1) -> list[list[float]]:
+    """The rates of a whole run before it runs: a row an epoch (its first step), a column a cell."""
+    steps = epochs * steps_per_epoch
+    moments = [
+        schedule.progress(epoch=epoch, epochs=epochs, step=epoch * steps_per_epoch, steps=steps)
+        for epoch in range(epochs)
+    ]
+    return [[schedule.rate(moment, (i + 1) / cells, cells=cells) for i in range(cells)] for moment in moments]
+
+
 def _rising(share: float, schedule: Schedule) -> float:
     return schedule.start + (1.0 - schedule.start) * share
 

@@ -108,9 +108,10 @@ class DropScheduler:
             counts.reset()
         return shares
 
-    def planned_silent(self) -> float:
-        """Expected number of nodes a sample that lose all their inputs, at the rates of now."""
-        return sum(target.module.silent() for target in self._targets.paths)
+    def planned_silent(self, epoch: int | None = None) -> float:
+        """Expected number of nodes a sample that lose all their inputs, now or at the start of an epoch."""
+        moment = self._progress(self.epoch, self.within) if epoch is None else self._progress(epoch, 0)
+        return sum(target.silent(self.schedule, moment) for target in self._targets.paths)
 
     def realised_silent(self) -> float:
         """Observed silent nodes a sample; call it before `realised`, which starts anew."""

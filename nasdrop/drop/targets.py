@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nasdrop.drop.branch import StochasticDepth
 from nasdrop.drop.functional import MODES
 from nasdrop.drop.masks import check_rate
 from nasdrop.drop.modules import Drop, DropPath
@@ -44,6 +45,10 @@ class PathTarget:
         rates = torch.tensor(self.rates(schedule, progress), device=self.module.rates.device)
         planned: list[float] = (1.0 - self.module.live(rates)).clamp(0.0, 1.0).tolist()
         return planned
+
+    def silent(self, schedule: Schedule, progress: float) -> float:
+        """Expected number of nodes a sample that lose all their inputs."""
+        return self.module.silent(torch.tensor(self.rates(schedule, progress)))
 
     def labels(self, *, qualified: bool) -> list[str]:
         """Names of the paths, with the module's name in front where a model has several."""
@@ -115,7 +120,7 @@ def _kind(module: nn.Module) -> str:
     if isinstance(module, PathDrop):
         return "paths"
     if isinstance(module, Drop):
-        return "p:path" if isinstance(module, DropPath) else "p:element"
+        return "p:path" if isinstance(module, DropPath | StochasticDepth) else "p:element"
     if isinstance(module, _TORCH_DROPOUTS):
         return "p:element"
     if _is_rate(getattr(module, "drop_prob", None)) or ("drop_prob" in vars(module) and module.drop_prob is None):
