@@ -25,7 +25,7 @@ def genotype_mermaid(genotype: Genotype, *, input_names: Sequence[str] | None = 
     """The genotype as a Mermaid flow chart, a subgraph a cell type; operation families as classes."""
     lines = ["flowchart LR"]
     for number, cell in enumerate(genotype.cells):
-        lines.append(f'  subgraph c{number}["{_entities(cell.name)}"]')
+        lines += [f'  subgraph c{number}["{_entities(cell.name)}"]', "    direction LR"]
         lines += [f"    {line}" for line in _mermaid_cell(cell, f"c{number}_", input_names)]
         lines.append("  end")
     met = {family(edge.operation) for cell in genotype.cells for edge in cell.edges}
@@ -143,7 +143,8 @@ def _sum(left: str, terms: Sequence[str], width: int, *, ascii_only: bool) -> li
 
 
 def _cut(line: str, width: int, *, ascii_only: bool) -> str:
-    """A line that keeps its beginning; characters that a terminal cannot show are escaped."""
+    """A line that keeps its beginning; control characters become question marks, others are escaped in ASCII."""
+    line = "".join(character if character.isprintable() else "?" for character in line)
     line = line.encode("ascii", "backslashreplace").decode("ascii") if ascii_only else line
     ellipsis = _ellipsis(ascii_only=ascii_only)
     return line if len(line) <= width else line[: width - len(ellipsis)] + ellipsis

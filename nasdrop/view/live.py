@@ -3,6 +3,7 @@
 It has the methods that a search calls on whoever watches it; in a pipe there is no bar, only the lines.
 """
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from nasdrop.view.records import TrialLike
-from nasdrop.view.terminal import ascii_only, trial_line
+from nasdrop.view.terminal import DropRow, ascii_only, drop_table, summary, trial_line
 
 
 class LiveView:
@@ -45,6 +46,13 @@ class LiveView:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+    def planned(self, facts: Sequence[tuple[str, object]], rates: Sequence[DropRow]) -> None:
+        """A run begins: what it will do, and where drop is active."""
+        self.console.print(summary(facts))
+        self.console.print()
+        self.console.print(drop_table(rates))
+        self.console.print()
 
     def note(self, line: str) -> None:
         """Something the user should know."""

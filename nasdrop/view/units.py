@@ -7,8 +7,8 @@ from collections.abc import Sequence
 def count(value: float) -> str:
     """A count in at most five characters: 950, 23.4k, 3.35M, 1.2G."""
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit * 0.99995:
-            return f"{value / limit:.3g}{suffix}" if abs(value) < limit * 999.5 else f"{value / limit:.0f}{suffix}"
+        if abs(value) >= 0.9995 * limit:
+            return f"{value / limit:.3g}{suffix}"
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
 
 
