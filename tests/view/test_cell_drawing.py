@@ -192,3 +192,12 @@ def test_a_node_that_nothing_enters_is_drawn_where_nodes_are(parse):
     assert (
         draw_cell(CellGenotype("c", (GenotypeEdge(0, 1, "none"),), (1,)), None, None).subtitle == "1 node, 1 operation"
     )
+
+
+def test_a_node_grows_with_what_enters_it(parse):
+    heights = []
+    for count in (2, 6):
+        cell = CellGenotype("c", tuple(GenotypeEdge(0, 1, "conv_1x1") for _ in range(count)), (1,))
+        _, top, _, bottom = boxes(parse(f"<svg>{draw_cell(cell, None, None).body}</svg>"))["node", 1]
+        heights.append(bottom - top)
+    assert heights == [30, 84]
