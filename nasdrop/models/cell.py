@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nasdrop.errors import GenotypeError
-from nasdrop.models.layers import every
+from nasdrop.models.layers import concatenate, every
 from nasdrop.models.ops import Builder, build_operation
 from nasdrop.space.genotype import CellGenotype
 
@@ -94,9 +94,7 @@ class Cell(nn.Module):
                 continue
             chosen = [None if factors is None or term.path is None else factors[term.path] for term in terms]
             states.append(weighted_sum(values, chosen))
-        if len(self.concat) == 1:
-            return states[self.concat[0]]
-        return torch.cat([states[node] for node in self.concat], 1)
+        return concatenate([states[node] for node in self.concat], training=self.training)
 
 
 def _plan(

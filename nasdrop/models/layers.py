@@ -5,9 +5,10 @@ Invariant: a fast form computes what torch's own convolution computes, up to the
 and every other device use torch's own, which other tools know how to fuse.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -55,8 +56,42 @@ def every(x: Tensor, stride: int, *, start: int = 0) -> Tensor:
     return x.movedim(1, -1)[(slice(None), *positions)].movedim(-1, 1)
 
 
+def concatenate(states: Sequence[Tensor], *, training: bool) -> Tensor:
+    """Concatenate the channels: (N, C, *S) each -> (N, sum of C, *S).
+
+    The gradients that torch hands back are strided views, with which batch norm's backward pass on a CPU takes several
+    times as long; while training there, they are made dense.
+    """
+    if len(states) == 1:
+        return states[0]
+    if training and states[0].is_cpu and not torch.compiler.is_compiling():
+        return cast(Tensor, _DenseGradientCat.apply(*states))  # type: ignore[no-untyped-call]
+    return torch.cat(tuple(states), 1)
+
+
+class _DenseGradientCat(torch.autograd.Function):
+    """`torch.cat` over the channels; the two halves of its forward are what torch.func's transforms ask for."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(*states: Tensor) -> Tensor:
+        return torch.cat(states, 1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.sizes = [state.shape[1] for state in inputs]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part.clone() for part in torch.split(gradients[0], ctx.sizes, 1))
+
+
 class _PointwiseForward:
-    """Mixed into a convolution of kernel 1: a matrix product over the channels, in half the time on small maps."""
+    """Mixed into a convolution of kernel 1: a matrix product over the channels, in half the time on small maps.
+
+    It needs the channels last, which torch's one-dimensional layers do not keep: they would copy forth and back.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, *S) -> (N, C_out, *ceil(S / stride))."""
@@ -114,16 +149,31 @@ def _join_remainders(x: Tensor, step: int) -> Tensor:
     return split.permute(order).reshape(-1, *(step * part for part in parts), channels).movedim(-1, 1)
 
 
-class Pointwise1d(_PointwiseForward, nn.Conv1d):
-    """Convolution of kernel 1 over one side."""
-
-
 class Pointwise2d(_PointwiseForward, nn.Conv2d):
     """Convolution of kernel 1 over two sides."""
 
 
 class Pointwise3d(_PointwiseForward, nn.Conv3d):
     """Convolution of kernel 1 over three sides."""
+
+
+class AveragePool3d(nn.AvgPool3d):
+    """Mean over a window of three sides; unlike torch's, also on a map that is smaller than the window."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, *S) -> (N, C, *S pooled)."""
+        if min(x.shape[2:]) >= int(self.kernel_size):
+            return super().forward(x)
+        # The number of positions in a window is a product over the sides, so the mean can be taken side by side.
+        samples, channels = x.shape[:2]
+        planes = F.avg_pool2d(x.flatten(1, 2), *self._options)
+        columns = planes.unflatten(1, (channels, -1)).movedim(2, -1)
+        pooled = F.avg_pool1d(columns.flatten(0, -2).unsqueeze(1), *self._options)
+        return pooled.reshape(samples, channels, *planes.shape[2:], -1).movedim(-1, 2)
+
+    @property
+    def _options(self) -> tuple[Any, Any, Any, bool, bool]:
+        return self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
 
 
 class Dilated1d(_DilatedForward, nn.Conv1d):
@@ -140,9 +190,9 @@ class Dilated3d(_DilatedForward, nn.Conv3d):
 
 _Table = Mapping[int, Callable[..., nn.Module]]
 _CONVOLUTION: _Table = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_POINTWISE: _Table = {1: Pointwise1d, 2: Pointwise2d, 3: Pointwise3d}
+_POINTWISE: _Table = {1: nn.Conv1d, 2: Pointwise2d, 3: Pointwise3d}
 _DILATED: _Table = {1: Dilated1d, 2: Dilated2d, 3: Dilated3d}
 _BATCH_NORM: _Table = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-_AVERAGE_POOL: _Table = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_AVERAGE_POOL: _Table = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: AveragePool3d}
 _MAX_POOL: _Table = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _FUNCTIONAL: Mapping[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
