@@ -45,7 +45,7 @@ def canonical_cell(cell: CellGenotype, num_inputs: int, *, strided: bool = False
 
 
 def nas_bench_201_class(genotype: Genotype) -> str:
-    """NAS-Bench-201's own unique string, a coarser rule that its tables use: 6,466 classes of 15,625 cells.
+    """NAS-Bench-201's own unique string, the cruder rule of its tables: 6,466 classes of 15,625 cells.
 
     An identity collapses, a zero term stays as "#", and a node counts as zero only where its string equals "#" ("#+#"
     does not), so some cells of equal function get different strings.

@@ -96,8 +96,8 @@ class NodeChoices:
             return f"must keep inputs among {self._inputs_text()}, got {_join(kept)}"
         for node, operation in option:
             if operation not in self._operations[node]:
-                known = self._operations[node]
-                return f"must have a known operation from node {node}, got {operation!r}; {suggest(operation, known)}"
+                rule = f"must have a candidate operation on the edge from {node}, got {operation!r}"
+                return f"{rule}; {suggest(operation, self._operations[node])}"
         return ""
 
     def encode(self, option: Option) -> dict[str, str]:
