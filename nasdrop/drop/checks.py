@@ -1,6 +1,5 @@
 """check_paths: where drop path is placed so that it hurts. Reads a network, runs nothing, changes nothing."""
 
-import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -47,7 +46,7 @@ def check_paths(network: nn.Module, p: float | None = None) -> list[Finding]:
     """Find nodes whose every input can drop at once, drop path on an only path, and in-place hazards.
 
     The paths of a PathDrop are read from its description; single modules are found by tracing with `torch.fx`, and a
-    network that cannot be traced gets the finding "not checked".
+    network that cannot be traced gets the finding "not checked". Tracing takes `a += b` for `a = a + b`.
 
     Args:
         network: Any module; its training flags are as before afterwards.
@@ -157,8 +156,7 @@ def _writes_in_place(node: fx.Node, network: nn.Module) -> bool:
         return bool(getattr(network.get_submodule(str(node.target)), "inplace", False))
     if node.op == "call_function":
         name = getattr(node.target, "__name__", "")
-        in_place_operator = getattr(operator, name, None) is node.target and name.startswith("i")
-        return bool(node.kwargs.get("inplace")) or name.endswith("_") or (in_place_operator and name != "index")
+        return bool(node.kwargs.get("inplace")) or name.endswith("_")
     return node.op == "call_method" and str(node.target).endswith("_") and not str(node.target).endswith("__")
 
 

@@ -111,7 +111,7 @@ class PathDrop(nn.Module):
         self._rule = check_policy(policy, mode, survivors, at_least, exempt_identity=exempt_identity)
         self._at_least = at_least
         share = self._traits.global_share if global_share is None else global_share
-        self.global_share = torch.tensor(float(check_rate("PathDrop global_share", share)))
+        self.global_share = torch.tensor(float(check_rate("PathDrop global_share", share)), device="cpu")
         self._check_paths()
         self._build()
 
@@ -135,8 +135,7 @@ class PathDrop(nn.Module):
             )
         if not bool(((values >= 0.0) & (values <= 1.0)).all()):
             raise DropError(f"PathDrop: rates have to be between 0 and 1, got {rates!r}")
-        droppable = torch.tensor(self.droppable, dtype=torch.float32)
-        self.rates.copy_(values * droppable)
+        self.rates.copy_(values * torch.tensor(self.droppable, dtype=torch.float32, device="cpu"))
 
     def set_global_share(self, share: float) -> None:
         """Set the share of draws that run one column alone.
@@ -165,10 +164,11 @@ class PathDrop(nn.Module):
         """
         if not 0 <= rank < world_size:
             raise DropError(f"PathDrop.draw: rank has to be between 0 and {world_size - 1}, got {rank!r}")
-        generator = torch.Generator().manual_seed(step_seed(seed, epoch, step))
+        generator = torch.Generator("cpu").manual_seed(step_seed(seed, epoch, step))
         columns = rows * world_size if self.mode == "row" else 1
-        uniform = torch.rand(self._num_units, columns, generator=generator)
-        switch = torch.rand(2, columns, generator=generator) if self._traits.choice == "columns" else None
+        uniform = torch.rand(self._num_units, columns, generator=generator, device="cpu")
+        has_columns = self._traits.choice == "columns"
+        switch = torch.rand(2, columns, generator=generator, device="cpu") if has_columns else None
         if self.mode == "row" and world_size > 1:
             own = slice(rank * rows, (rank + 1) * rows)
             uniform, switch = uniform[:, own], None if switch is None else switch[:, own]
@@ -178,7 +178,7 @@ class PathDrop(nn.Module):
         """Draw from the default RNG; usable in a compiled graph, but not repeatable and the same on no two ranks."""
         columns = rows if self.mode == "row" else 1
         uniform = torch.rand(self._num_units, columns, device=rates.device)
-        switch = torch.rand(2, columns) if self._traits.choice == "columns" else None
+        switch = torch.rand(2, columns, device="cpu") if self._traits.choice == "columns" else None
         return self._decide(uniform, switch, rates, rows)
 
     def forward(self, rows: int) -> Draw:
@@ -323,4 +323,7 @@ class PathDrop(nn.Module):
         before = self.rates
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.rates = keep_float32(before, self.rates)
+        if before.is_meta and not self.rates.is_meta:
+            with self.rates.device:
+                self._build()
         return self

@@ -164,7 +164,11 @@ def test_keep_rate_of_one_decision_a_batch(case: Case) -> None:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
     ("p", "dropped", "shift", "slope"),
-    [(0.1, -1.457739, 0.161971, 0.9212845), (0.5, -0.779194, 0.779194, 0.8864049), (0.9, -0.285886, 2.572974, 1.626108)],
+    [
+        (0.1, -1.457739, 0.161971, 0.9212845),
+        (0.5, -0.779194, 0.779194, 0.8864049),
+        (0.9, -0.285886, 2.572974, 1.626108),
+    ],
 )
 def test_saturation_constants_and_moments(
     case: Case, dtype: torch.dtype, p: float, dropped: float, shift: float, slope: float
@@ -196,9 +200,7 @@ def test_gradient_is_the_mask_over_k(case: Case, dtype: torch.dtype) -> None:
 @every(ALL)
 @pytest.mark.parametrize("dtype", [*DTYPES, torch.float64], ids=str)
 @pytest.mark.parametrize("as_tensor", [False, True])
-def test_p_1_gives_zeros_and_zero_gradients_whatever_the_input(
-    case: Case, dtype: torch.dtype, as_tensor: bool
-) -> None:
+def test_p_1_gives_zeros_and_zero_gradients_whatever_the_input(case: Case, dtype: torch.dtype, as_tensor: bool) -> None:
     x = torch.ones(case.shape).index_fill(0, torch.tensor([0]), math.inf).index_fill(0, torch.tensor([1]), math.nan)
     x = x.to(dtype).requires_grad_()
     y = case.call(x, torch.tensor(1.0) if as_tensor else 1.0, True, None)
