@@ -114,12 +114,17 @@ class CellSpace:
         """
         return self._cell([node.decode(values) for node in self.nodes])
 
-    def moves(self, cell: CellGenotype) -> Iterator[tuple[CellGenotype, ...]]:
-        """The cells at distance one, by the decision that changes."""
+    def moves(self, cell: CellGenotype) -> Iterator[tuple[int, tuple[Option, ...]]]:
+        """What leads to the cells at distance one, by the decision that changes: (index of a node, its new options)."""
         options = self._options(cell)
         for index, node in enumerate(self.nodes):
             for move in node.moves(options[index]):
-                yield tuple(self._cell([*options[:index], option, *options[index + 1 :]]) for option in move)
+                yield index, move
+
+    def moved(self, cell: CellGenotype, index: int, option: Option) -> CellGenotype:
+        """The cell with another option of one node."""
+        options = self._options(cell)
+        return self._cell([*options[:index], option, *options[index + 1 :]])
 
     def problems(self, cell: CellGenotype) -> Iterator[str]:
         """Why a cell does not belong to this space, one line a mistake."""

@@ -13,7 +13,7 @@ from nasdrop.space.canonical import canonical_cell
 from nasdrop.space.cell_space import CellSpace
 from nasdrop.space.cell_table import SKELETONS
 from nasdrop.space.cells import CellGenotype
-from nasdrop.space.choices import Decision, combined
+from nasdrop.space.choices import Decision, Option, combined
 from nasdrop.space.genotype import Genotype
 from nasdrop.space.graph import operation_mistakes
 from nasdrop.space.operations import KNOWN
@@ -136,7 +136,8 @@ class SearchSpace:
         moves = list(self._moves(genotype))
         if not moves:
             raise SpaceError(f"{self.name}: a space of one genotype has no mutations")
-        return rng.choice(rng.choice(moves))
+        cell, node, options = rng.choice(moves)
+        return self._moved(genotype, cell, node, rng.choice(options))
 
     def neighbours(self, genotype: Genotype) -> tuple[Genotype, ...]:
         """Every genotype at distance one, without the genotype itself: one decision differs.
@@ -146,7 +147,8 @@ class SearchSpace:
         Raises:
             GenotypeError: the genotype is not of this space.
         """
-        return tuple(dict.fromkeys(other for move in self._moves(genotype) for other in move))
+        changes = ((cell, node, option) for cell, node, options in self._moves(genotype) for option in options)
+        return tuple(self._moved(genotype, *change) for change in dict.fromkeys(changes))
 
     def canonical(self, genotype: Genotype) -> str:
         """A text that is equal for genotypes that compute the same function; see nasdrop.space.canonical.
@@ -178,14 +180,16 @@ class SearchSpace:
         if lines:
             raise GenotypeError(*lines)
 
-    def _moves(self, genotype: Genotype) -> Iterator[tuple[Genotype, ...]]:
-        """The genotypes at distance one, by the decision that changes."""
+    def _moves(self, genotype: Genotype) -> Iterator[tuple[int, int, tuple[Option, ...]]]:
+        """What changes, by decision: (index of a cell, index of a node, the node's new options)."""
         self.validate(genotype)
         for index, space in enumerate(self.cell_spaces):
-            for move in space.moves(genotype.cells[index]):
-                yield tuple(
-                    Genotype(self.name, (*genotype.cells[:index], cell, *genotype.cells[index + 1 :])) for cell in move
-                )
+            for node, options in space.moves(genotype.cells[index]):
+                yield index, node, options
+
+    def _moved(self, genotype: Genotype, index: int, node: int, option: Option) -> Genotype:
+        cell = self.cell_spaces[index].moved(genotype.cells[index], node, option)
+        return Genotype(self.name, (*genotype.cells[:index], cell, *genotype.cells[index + 1 :]))
 
 
 def _every(cell: CellSpace) -> Callable[[], Iterator[CellGenotype]]:

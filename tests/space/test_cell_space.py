@@ -74,8 +74,12 @@ def test_edges_into_nodes_that_are_not_there():
 def test_moves_replace_one_node():
     space = CellSpace("normal", graph(2, 2), keep=2)
     cell = space.sample(random.Random(1))
-    for other in (other for move in space.moves(cell) for other in move):
-        assert sum(cell.into(node) != other.into(node) for node in (2, 3)) == 1
+    moves = [(index, option) for index, options in space.moves(cell) for option in options]
+    assert {index for index, _ in moves} == {0, 1}
+    for index, option in moves:
+        other = space.moved(cell, index, option)
+        assert not list(space.problems(other))
+        assert [cell.into(node) != other.into(node) for node in (2, 3)] == [index == 0, index == 1]
 
 
 def test_keep():
