@@ -107,6 +107,7 @@ class PathDrop(nn.Module):
         self.policy = policy
         self.mode = mode
         self.exempt_identity = exempt_identity
+        self.num_columns = max((path.column + 1 for path in self.paths if path.column is not None), default=0)
         self.groups = groups
         self._rule = check_policy(policy, mode, survivors, at_least, exempt_identity=exempt_identity)
         self._at_least = at_least
@@ -212,11 +213,6 @@ class PathDrop(nn.Module):
     def count_silent(self, dropped: Tensor) -> Tensor:
         """Count, on the device, the nodes and rows in which every input is dropped; bool (paths, rows) gives 0-dim."""
         return self._nodes.spread(dropped.float()).amin(1).sum()
-
-    @property
-    def num_columns(self) -> int:
-        """Number of fractal columns; 0 where paths have none."""
-        return max((path.column + 1 for path in self.paths if path.column is not None), default=0)
 
     def extra_repr(self) -> str:
         """Show what drops how."""

@@ -60,8 +60,12 @@ def kinds(network: nn.Module) -> list[str]:
 
 def test_silent_nodes_and_only_paths_of_a_path_drop() -> None:
     paths = [
-        Path("a", 0, 0, 0.5), Path("b", 0, 0, 0.5), Path("c", 1, 1, 1.0), Path("d", 2, 1, 1.0), Path("e", 2, 1, 1.0, identity=True),
-    ]  # fmt: skip
+        Path("a", 0, 0, 0.5),
+        Path("b", 0, 0, 0.5),
+        Path("c", 1, 1, 1.0),
+        Path("d", 2, 1, 1.0),
+        Path("e", 2, 1, 1.0, identity=True),
+    ]
     network = nn.ModuleDict({"path_drop": PathDrop(paths, exempt_identity=True)})
     silent, only = check_paths(network, p=0.2)
     assert (silent.kind, silent.place) == ("silent node", "path_drop node 0")

@@ -1,4 +1,4 @@
-"""One contract for every function, module and policy of the family: drop.md's shortest list of oracles, parametrised."""
+"""One contract for every function, module and policy of the family: masks, rates, values, gradients, edge cases."""
 
 import math
 from collections.abc import Callable

@@ -8,8 +8,8 @@ from nasdrop.drop import CURVES, POLICIES, PRESETS, Path, PathDrop, Schedule, ma
 from nasdrop.errors import DropError
 
 PAPERS = {
-    "darts", "robust-darts", "nasnet-v1", "nasnet-v2", "nasnet-v3", "amoebanet", "stochastic-depth", "p-darts", "drop-nas",
-    "fractalnet", "enas", "timm-linear",
+    "darts", "robust-darts", "nasnet-v1", "nasnet-v2", "nasnet-v3", "amoebanet", "stochastic-depth", "p-darts",
+    "drop-nas", "fractalnet", "enas", "timm-linear",
 }  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_make_schedule_takes_curves_and_papers(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["darst", "lineer"])
 def test_an_unknown_name_gets_the_nearest(name: str) -> None:
-    with pytest.raises(DropError, match="did you mean '(darts|linear)'"):
+    with pytest.raises(DropError, match=r"did you mean '(darts|linear)'"):
         make_schedule(name)
 
 

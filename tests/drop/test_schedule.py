@@ -62,8 +62,14 @@ def test_depth_profiles() -> None:
 
 @pytest.mark.parametrize(
     ("clock", "first", "last"),
-    [("epoch", 0.0, 0.9), ("epoch-inclusive", 0.0, 1.0), ("epoch-ahead", 0.1, 1.0), ("step", 0.0, 0.99), ("step-ahead", 0.01, 1.0)],
-)  # fmt: skip
+    [
+        ("epoch", 0.0, 0.9),
+        ("epoch-inclusive", 0.0, 1.0),
+        ("epoch-ahead", 0.1, 1.0),
+        ("step", 0.0, 0.99),
+        ("step-ahead", 0.01, 1.0),
+    ],
+)
 def test_clocks_in_the_first_and_the_last_epoch(clock: str, first: float, last: float) -> None:
     schedule = Schedule(clock=clock)
     assert schedule.progress(epoch=0, epochs=10, step=0, steps=100) == pytest.approx(first)

@@ -220,7 +220,7 @@ def test_resuming_goes_on_with_rates_and_counts() -> None:
     assert second.realised() == first.realised()
     assert all(isinstance(key, str) for key in state)
     for wrong in ({"epochs": 5}, {"steps_per_epoch": 1}, {"counts": {}}):
-        with pytest.raises(DropError, match="DropScheduler: .*saved"):
+        with pytest.raises(DropError, match=r"DropScheduler: .*saved"):
             second.load_state_dict(state | wrong)
     second.load_state_dict(DropScheduler(one, schedule, epochs=4, steps_per_epoch=5).state_dict())
     assert second.realised() == {}

@@ -84,9 +84,17 @@ def test_auto_takes_paths_and_leaves_the_classifier_s_dropout_alone() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [nn.Dropout(), nn.Dropout1d(), nn.Dropout2d(), nn.Dropout3d(), nn.AlphaDropout(), nn.FeatureAlphaDropout(), drop.Dropout()],
+    [
+        nn.Dropout(),
+        nn.Dropout1d(),
+        nn.Dropout2d(),
+        nn.Dropout3d(),
+        nn.AlphaDropout(),
+        nn.FeatureAlphaDropout(),
+        drop.Dropout(),
+    ],
     ids=lambda module: type(module).__name__,
-)  # fmt: skip
+)
 def test_a_model_of_dropouts_is_driven(module: nn.Module) -> None:
     model = nn.Sequential(nn.Linear(2, 2), module)
     (target,) = find_targets(model).modules
@@ -96,9 +104,16 @@ def test_a_model_of_dropouts_is_driven(module: nn.Module) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [TimmDropPath(None), TimmDropPath(0.3), TensorDropPath(), StochasticDepth(0.1, "row"), drop.DropPath(), drop.StochasticDepth(nn.Identity())],
+    [
+        TimmDropPath(None),
+        TimmDropPath(0.3),
+        TensorDropPath(),
+        StochasticDepth(0.1, "row"),
+        drop.DropPath(),
+        drop.StochasticDepth(nn.Identity()),
+    ],
     ids=lambda module: type(module).__name__,
-)  # fmt: skip
+)
 def test_every_form_of_drop_path_is_driven(module: nn.Module) -> None:
     model = nn.Sequential(nn.Dropout(0.5), module)
     (target,) = find_targets(model).modules
