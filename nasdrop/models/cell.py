@@ -57,9 +57,8 @@ class Cell(nn.Module):
         super().__init__()
         inputs = len(preprocess)
         if stride > 1 and min(genotype.concat) < inputs:
-            raise GenotypeError(
-                f"{genotype.name}: a reduction cell cannot concatenate its inputs, got {genotype.concat}"
-            )
+            rule = "a reduction cell cannot concatenate its inputs"
+            raise GenotypeError(f"{genotype.name}.concat: {rule}, got {genotype.concat!r}")
         self.stride = stride
         self.genotype = genotype
         self.concat = genotype.concat

@@ -162,12 +162,12 @@ class AveragePool3d(nn.AvgPool3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *S) -> (N, C, *S pooled)."""
-        if min(x.shape[2:]) >= int(self.kernel_size):
+        if min(x.shape[2:]) >= cast(int, self.kernel_size):
             return super().forward(x)
         # The number of positions in a window is a product over the sides, so the mean can be taken side by side.
         samples, channels = x.shape[:2]
         planes = F.avg_pool2d(x.flatten(1, 2), *self._options)
-        columns = planes.unflatten(1, (channels, -1)).movedim(2, -1)
+        columns = planes.reshape(samples, channels, -1, *planes.shape[2:]).movedim(2, -1)
         pooled = F.avg_pool1d(columns.flatten(0, -2).unsqueeze(1), *self._options)
         return pooled.reshape(samples, channels, *planes.shape[2:], -1).movedim(-1, 2)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nasdrop.drop.functional import dropout as drop_elements
 from nasdrop.drop.paths import Draw, Path, PathDrop
-from nasdrop.errors import ConfigError, DataError, DropError, SpaceError, suggest
+from nasdrop.errors import ConfigError, DataError, DropError
 from nasdrop.models.cell import Cell
 from nasdrop.models.custom import load_custom
 from nasdrop.models.ops import Builder
@@ -50,7 +50,7 @@ class Network(nn.Module):
     Raises:
         ConfigError: a size is out of range.
         GenotypeError: the genotype is not of the space.
-        SpaceError: an operation or the skeleton is unknown.
+        SpaceError: an operation is unknown, or a user's own cannot be built.
     """
 
     def __init__(
@@ -69,12 +69,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         _check_sizes(channels=channels, num_cells=num_cells, num_classes=num_classes, in_channels=in_channels)
-        if ndim not in (1, 2, 3):
-            raise ConfigError(f"ndim: must be 1, 2 or 3, got {ndim!r}")
-        if not 0 <= dropout <= 1:
-            raise DropError(f"dropout: must be a probability from 0 to 1, got {dropout!r}")
-        if space.skeleton not in SKELETONS:
-            raise SpaceError(f"skeleton: unknown, got {space.skeleton!r}; {suggest(space.skeleton, SKELETONS)}")
+        _check_options(ndim, dropout)
         space.validate(genotype)
         options: DropOptions = {"exempt_identity": True, **(drop or {})}
         skeleton = SKELETONS[space.skeleton](genotype, channels, num_cells, in_channels=in_channels, ndim=ndim)
@@ -167,10 +162,9 @@ class Network(nn.Module):
         if draw.factors is None:
             return None
         expected = (len(self.path_drop.paths), rows)
-        if tuple(draw.factors.shape) != expected:
-            raise DropError(
-                f"paths: factors must have the shape (paths, samples) {expected}, got {tuple(draw.factors.shape)}"
-            )
+        shape = tuple(draw.factors.shape)
+        if shape != expected:
+            raise DropError(f"paths: factors must have the shape (paths, samples) = {expected}, got {shape}")
         return draw.factors.view(*expected, *(1 for _ in range(self.ndim + 1))).unbind(0)
 
     def _check_input(self, x: Tensor) -> None:
@@ -190,6 +184,14 @@ def custom_operations(space: SearchSpace) -> Mapping[str, Builder]:
 
 
 def _check_sizes(**sizes: int) -> None:
-    wrong = [f"{name}: must be a whole number of at least 1, got {size!r}" for name, size in sizes.items() if size < 1]
+    rule = "must be a whole number of at least 1"
+    wrong = {name: size for name, size in sizes.items() if not isinstance(size, int) or size < 1}
     if wrong:
-        raise ConfigError(*wrong)
+        raise ConfigError(*(f"{name}: {rule}, got {size!r}" for name, size in wrong.items()))
+
+
+def _check_options(ndim: int, dropout: float) -> None:
+    if ndim not in (1, 2, 3):
+        raise ConfigError(f"ndim: must be 1, 2 or 3, got {ndim!r}")
+    if not 0 <= dropout <= 1:
+        raise DropError(f"dropout: must be a probability from 0 to 1, got {dropout!r}")

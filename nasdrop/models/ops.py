@@ -89,17 +89,15 @@ class Noise(nn.Module):
         return f"stride={self.stride}"
 
 
-class ReLUConvNorm(nn.Sequential):
+def relu_conv_norm(
+    channels_in: int, channels_out: int, kernel: int, stride: int = 1, *, ndim: int, affine: bool = True
+) -> nn.Sequential:
     """ReLU, convolution, batch norm."""
-
-    def __init__(
-        self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, *, ndim: int, affine: bool = True
-    ) -> None:
-        super().__init__(
-            nn.ReLU(),
-            convolution(channels_in, channels_out, kernel, ndim=ndim, stride=stride),
-            batch_norm(channels_out, ndim=ndim, affine=affine),
-        )
+    return nn.Sequential(
+        nn.ReLU(),
+        convolution(channels_in, channels_out, kernel, ndim=ndim, stride=stride),
+        batch_norm(channels_out, ndim=ndim, affine=affine),
+    )
 
 
 class FactorizedReduce(nn.Module):
@@ -147,7 +145,7 @@ def _max_pool(kernel: int, channels: int, stride: int, *, ndim: int, affine: boo
 
 
 def _dense(kernel: int, channels: int, stride: int, *, ndim: int, affine: bool) -> nn.Module:
-    return ReLUConvNorm(channels, channels, kernel, stride, ndim=ndim, affine=affine)
+    return relu_conv_norm(channels, channels, kernel, stride, ndim=ndim, affine=affine)
 
 
 def _depthwise(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nasdrop.errors import ConfigError
 from nasdrop.models.layers import average_pool, batch_norm, convolution
-from nasdrop.models.ops import FactorizedReduce, ReLUConvNorm
+from nasdrop.models.ops import FactorizedReduce, relu_conv_norm
 from nasdrop.space.genotype import Genotype
 
 
@@ -65,8 +65,8 @@ def darts(genotype: Genotype, channels: int, num_cells: int, *, in_channels: int
         if places and places[-1].stride == 2:
             older = FactorizedReduce(widths[-2], channels, ndim=ndim)
         else:
-            older = ReLUConvNorm(widths[-2], channels, 1, ndim=ndim)
-        latest = ReLUConvNorm(widths[-1], channels, 1, ndim=ndim)
+            older = relu_conv_norm(widths[-2], channels, 1, ndim=ndim)
+        latest = relu_conv_norm(widths[-1], channels, 1, ndim=ndim)
         places.append(Place(cell.name, channels, stride, (older, latest)))
         widths.append(channels * len(cell.concat))
     return Skeleton(stem, tuple(places), tuple(widths[2:]), len(reductions), nn.Identity())
@@ -101,8 +101,8 @@ class ResidualReduction(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, *, ndim: int) -> None:
         super().__init__()
-        self.first = ReLUConvNorm(channels_in, channels_out, 3, 2, ndim=ndim)
-        self.second = ReLUConvNorm(channels_out, channels_out, 3, ndim=ndim)
+        self.first = relu_conv_norm(channels_in, channels_out, 3, 2, ndim=ndim)
+        self.second = relu_conv_norm(channels_out, channels_out, 3, ndim=ndim)
         # Rounding up keeps the shortcut as large as the strided convolution on odd sides.
         self.pool = average_pool(2, 2, ndim=ndim, ceil_mode=True)
         self.projection = convolution(channels_in, channels_out, 1, ndim=ndim)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nasdrop.errors import SpaceError
-from nasdrop.models.ops import OPERATIONS, FactorizedReduce, ReLUConvNorm, build_operation
+from nasdrop.models.ops import OPERATIONS, FactorizedReduce, build_operation, relu_conv_norm
 from nasdrop.space.operations import KNOWN
 
 SIDES = {1: [(1,), (7,), (8,)], 2: [(5, 8), (7, 7), (1, 2)], 3: [(3, 4, 5), (2, 2, 2)]}
@@ -160,7 +160,7 @@ def test_factorized_reduce_gives_the_channels_asked_for():
 
 
 def test_relu_comes_first_and_norm_last():
-    kinds = [type(layer).__name__ for layer in ReLUConvNorm(2, 3, 1, ndim=2)]
+    kinds = [type(layer).__name__ for layer in relu_conv_norm(2, 3, 1, ndim=2)]
     assert kinds == ["ReLU", "Pointwise2d", "BatchNorm2d"]
 
 
