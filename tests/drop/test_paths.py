@@ -133,7 +133,7 @@ def test_live_share_and_expectation(case: Case, how: str) -> None:
     path_drop = case.make("batch" if how == "batch" else "row")
     torch.manual_seed(8)
     if how == "batch":
-        rows = 1500
+        rows = 1000
         draws = [path_drop.draw(path_drop.rates, 1, 0, 0, step) for step in range(rows)]
         factors = torch.cat([factors_of(draw) for draw in draws], 1)
     else:
