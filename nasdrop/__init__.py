@@ -1,1 +1,40 @@
-"""nasdrop: neural architecture search over cells under scheduled drop path."""
+"""nasdrop: neural architecture search over cells under scheduled drop path.
+
+The public names are imported when they are first used, so that `import nasdrop` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nasdrop.experiment import search as search
+    from nasdrop.exporters import export as export
+    from nasdrop.models.network import Network as Network
+    from nasdrop.searchers.result import SearchResult as SearchResult
+    from nasdrop.space import Genotype as Genotype
+    from nasdrop.space import SearchSpace as SearchSpace
+    from nasdrop.train import evaluate as evaluate
+    from nasdrop.train import fit as fit
+
+_ROOMS = {
+    "Genotype": "nasdrop.space",
+    "Network": "nasdrop.models.network",
+    "SearchResult": "nasdrop.searchers.result",
+    "SearchSpace": "nasdrop.space",
+    "evaluate": "nasdrop.train",
+    "export": "nasdrop.exporters",
+    "fit": "nasdrop.train",
+    "search": "nasdrop.experiment",
+}
+
+__all__ = ["Genotype", "Network", "SearchResult", "SearchSpace", "evaluate", "export", "fit", "search"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'nasdrop' has no attribute {name!r}")
+    return getattr(importlib.import_module(_ROOMS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

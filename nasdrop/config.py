@@ -168,6 +168,8 @@ def _choices(detail: ErrorDetails) -> list[str]:
 
 def _known_keys(model: type[BaseModel], keys: Sequence[str]) -> list[str]:
     for key in keys:
+        if key.isdigit():  # the place in a list
+            continue
         field = model.model_fields.get(key)
         nested = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_model(kind)] if field else []
         if not nested:

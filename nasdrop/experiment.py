@@ -1,5 +1,7 @@
 """The only wiring: an experiment in, a run folder and a result out."""
 
+import json
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,17 +12,19 @@ import torch
 
 from nasdrop import config, resources
 from nasdrop.drop import DropScheduler
+from nasdrop.errors import RunFolderError
 from nasdrop.exporters import text
 from nasdrop.files import write_json, write_text
+from nasdrop.models.network import Network
 from nasdrop.run_folder import RunFolder, default_path, set_aside
 from nasdrop.searchers.evaluators import TrainingEvaluator
 from nasdrop.searchers.finals import BEST, Candidate, FinalScore, candidates, check, train_finals
 from nasdrop.searchers.result import Observer, SearchResult, Silent
 from nasdrop.searchers.study import StudySearch
-from nasdrop.searchers.training import Outcome, Training
+from nasdrop.searchers.training import Outcome, Training, build_network
 from nasdrop.settings import Experiment
-from nasdrop.space import SearchSpace
-from nasdrop.train import Dataset, Recorder, choose_device, load, save_weights, set_threads
+from nasdrop.space import Genotype, SearchSpace
+from nasdrop.train import Dataset, Recorder, choose_device, load, load_weights, save_weights, set_threads
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ def run(experiment: Experiment, folder: RunFolder, observer: Observer) -> Report
         training = make_training(experiment, space, data.limited(experiment.data.train_limit), folder, device)
         if reason := check(training, experiment.final):
             observer.note(f"the baseline {experiment.final.genotype} is left out: {reason}")
-            experiment = experiment.model_copy(update={"final": experiment.final.model_copy(update={"genotype": ""})})
+            training = without_published(training)
+        announce(training, folder, observer)
         result = search_cells(training, folder, observer)
         write_text(folder.genotype, text(result.genotype, "json"))
         write_text(folder.picture, text(result.genotype, "svg"))
@@ -84,13 +89,19 @@ def run(experiment: Experiment, folder: RunFolder, observer: Observer) -> Report
     return Report(replace(result, folder=folder.path), tuple(finals), written)
 
 
+def without_published(training: Training) -> Training:
+    """The same training with no published cell among the baselines."""
+    final = training.experiment.final.model_copy(update={"genotype": ""})
+    return replace(training, experiment=training.experiment.model_copy(update={"final": final}))
+
+
 def make_training(
     experiment: Experiment, space: SearchSpace, data: Dataset, folder: RunFolder, device: torch.device
 ) -> Training:
     """How trials are trained: on the training split, scored on the validation split."""
     data = data.to(device)
     record = partial(open_recorder, folder)
-    return Training(experiment, space, data, data.valid, device, folder.checkpoints, record)
+    return Training(experiment, space, data, device, folder.checkpoints, record)
 
 
 def open_recorder(folder: RunFolder, label: str) -> Recorder:
@@ -116,8 +127,7 @@ def score_best(
     training: Training, merged: Dataset, result: SearchResult, folder: RunFolder, observer: Observer
 ) -> list[FinalScore]:
     """Train the best cell and the baselines on train + valid, score them on test, write the best one's weights."""
-    data = merged.to(training.device)
-    training = replace(training, data=data, scored=data.test)
+    training = replace(training, data=merged.to(training.device))
     known: dict[str, Mapping[str, Any]] = {}
     if folder.result.exists():
         known = folder.read_json(folder.result).get("trainings", {})
@@ -131,6 +141,11 @@ def score_best(
             metadata = {
                 "genotype": candidate.genotype.to_json(),
                 "experiment": training.experiment.model_dump_json(),
+                "shape": json.dumps(training.data.shape),
+                "num_classes": str(training.data.num_classes),
+                "mean": json.dumps(training.data.mean),
+                "std": json.dumps(training.data.std),
+                "classes": json.dumps(training.data.classes),
                 "test_accuracy": f"{outcome.accuracy:.6f}",
             }
             save_weights(folder.weights, outcome.network, metadata)
@@ -147,14 +162,49 @@ def score_best(
     return rows
 
 
-def drop_summary(training: Training, epochs: int) -> list[tuple[str, ...]]:
-    """Where drop is active in this experiment's networks: rows of (paths, first, middle, last rate)."""
-    import random
-
-    network = training.network(training.space.sample(random.Random(0)))  # noqa: S311 - any cell shows it
-    return DropScheduler(network, training.schedule(), epochs=epochs).table()
+def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
+    """Say what will be done and where drop is active, before anything runs."""
+    experiment, data = training.experiment, training.data
+    genotype = training.space.sample(random.Random(experiment.seed))  # noqa: S311 - any cell shows the rates
+    epochs = experiment.search.epochs
+    scheduler = DropScheduler(training.network(genotype), training.schedule(), epochs=epochs)
+    cost, drop = training.cost(genotype), experiment.drop
+    facts = [
+        ("run folder", folder.path),
+        ("space", f"{training.space.name}: {training.space.size:.3g} genotypes"),
+        ("data", f"{data.name}: {len(data.train)} train, {len(data.valid)} validation, {len(data.test)} test images"),
+        (
+            "network",
+            f"{experiment.network.num_cells} cells, {experiment.network.channels} channels "
+            f"(a random one: {cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds)",
+        ),
+        ("search", f"{experiment.search.trials} trials of at most {epochs} epochs, {experiment.search.sampler}"),
+        ("drop path", f"{drop.policy}, {drop.schedule} to p = {drop.p:g}, a decision a {drop.mode}"),
+        ("device", f"{training.device}, {torch.get_num_threads()} threads"),
+    ]
+    observer.planned(facts, scheduler.table())
 
 
 def sources(space: SearchSpace) -> dict[str, Path]:
     """The files that define a space, by the name that they get in a run folder."""
     return {path.name: path for path in space.source_files}
+
+
+def load_network(folder: RunFolder) -> tuple[Network, tuple[int, ...]]:
+    """The best network of a run with its trained weights, and the shape (C, *spatial) of one image.
+
+    Raises:
+        RunFolderError: the run has no trained weights yet, or they are damaged.
+    """
+    experiment = folder.read_experiment()
+    weights, metadata = load_weights(folder.weights)
+    try:
+        shape = tuple(json.loads(metadata["shape"]))
+        num_classes = int(metadata["num_classes"])
+        genotype = Genotype.from_json(metadata["genotype"])
+    except (KeyError, ValueError) as error:
+        raise RunFolderError(f"{folder.weights}: damaged: its metadata lack {error}") from None
+    space = SearchSpace.load(str(folder.sources / Path(resources.find("search_spaces", experiment.space)).name))
+    network = build_network(experiment, space, genotype, shape=shape, num_classes=num_classes)
+    network.load_state_dict(weights)
+    return network.eval(), shape

@@ -1,4 +1,4 @@
-"""The command line: results go to stdout, everything else to stderr; a user's mistake is one clear line and exit code 2.
+"""The command line: results go to stdout, all else to stderr; a user's mistake is one clear line and exit code 2.
 
 Commands import what they need when they run, so that `nasdrop --help` never pays for torch.
 """

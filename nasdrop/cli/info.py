@@ -23,7 +23,7 @@ def spaces(as_json: bool) -> None:  # noqa: FBT001 - click passes options by nam
     from nasdrop.space import SearchSpace
 
     loaded = [SearchSpace.load(name) for name in resources.names("search_spaces")]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": space.name,
             "cells": list(space.cells),

@@ -1,6 +1,6 @@
 """A found cell in the forms that others read."""
 
 from nasdrop.exporters.program import export_program, random_operations, save_program
-from nasdrop.exporters.texts import FORMATS, text
+from nasdrop.exporters.texts import FORMATS, export, text
 
-__all__ = ["FORMATS", "export_program", "random_operations", "save_program", "text"]
+__all__ = ["FORMATS", "export", "export_program", "random_operations", "save_program", "text"]

@@ -1,8 +1,10 @@
 """Texts of a genotype and pictures of its cells."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from nasdrop.errors import InputError, suggest
+from nasdrop.files import write_text
 from nasdrop.space import Genotype
 from nasdrop.view.cell_svg import genotype_svg
 from nasdrop.view.cell_text import genotype_dot, genotype_mermaid
@@ -16,6 +18,20 @@ FORMATS: dict[str, tuple[str, Callable[[Genotype], str]]] = {
     "mermaid": (".mmd", genotype_mermaid),
 }
 """Format -> (file ending, writer)."""
+
+
+def export(genotype: Genotype, path: Path) -> Path:
+    """Write a genotype to a file; the ending chooses the format: .json, .svg, .dot, .mmd, or .txt for the DARTS text.
+
+    Raises:
+        InputError: the ending means no format.
+        GenotypeError: the format cannot express this genotype.
+    """
+    endings = {ending: name for name, (ending, _) in reversed(FORMATS.items())}
+    if path.suffix not in endings:
+        raise InputError(f"{path}: no format has this ending, got {path.suffix!r}; {suggest(path.suffix, endings)}")
+    write_text(path, text(genotype, endings[path.suffix]))
+    return path
 
 
 def text(genotype: Genotype, name: str) -> str:

@@ -70,7 +70,7 @@ class TrainingEvaluator:
                 label=f"trial-{self.training.key(genotype)}",
                 epochs=self.epochs,
                 seed=self.seed,
-                report=report,
+                on_epoch=lambda epoch: report(epoch.epoch + 1, epoch.valid.accuracy) if epoch.valid else None,
             )
         except DivergedError as error:
             raise Failed(str(error)) from error
@@ -78,8 +78,8 @@ class TrainingEvaluator:
             if isinstance(error, MemoryError) or "memory" in str(error).lower():
                 raise Failed(f"out of memory: {str(error).splitlines()[0] if str(error) else 'no detail'}") from error
             raise
-        return Evaluation(outcome.accuracy, {"parameters": outcome.parameters, "loss": outcome.loss})
+        return Evaluation(outcome.accuracy, {"parameters": outcome.cost.parameters, "loss": outcome.loss})
 
     def parameters(self, genotype: Genotype) -> int:
         """Weights of the cell's network; see Evaluator."""
-        return self.training.parameters(genotype)
+        return self.training.cost(genotype).parameters

@@ -1,7 +1,7 @@
 """After the search: the best cell and its baselines, trained the same way on train + valid and scored once on test.
 
-The test split is first touched here. Every finished training is written down at once, so that an interrupted run goes on
-where it was.
+The test split is first touched here. Every finished training is written down at once, so that an interrupted run
+goes on where it was.
 """
 
 import math
@@ -52,6 +52,12 @@ class FinalScore:
     mean: float = field(init=False)
     spread: float = field(init=False)
     standard_error: float = field(init=False)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "FinalScore":
+        """Read a row of a run's `result.json`."""
+        given = {key: row[key] for key in ("label", "parameters", "multiply_adds", "seconds", "images")}
+        return cls(accuracies=tuple(row["accuracies"]), **given)
 
     def __post_init__(self) -> None:
         """Derive mean, sample standard deviation, and the binomial standard error that so many test images allow."""
@@ -104,7 +110,7 @@ def train_finals(
     """Train all candidates that are not known yet; one row for each label.
 
     Args:
-        training: merged data, scored on test.
+        training: with merged data, so that it scores on test.
         wanted: what to train; labels that differ after a `#` only share a row.
         known: results of an interrupted run, by key.
         keep: called with key and result of each training.
@@ -161,7 +167,7 @@ def _rows(training: Training, wanted: list[Candidate], results: Mapping[str, Map
             parameters=mean(row, "parameters"),
             multiply_adds=mean(row, "multiply_adds"),
             seconds=mean(row, "seconds"),
-            images=len(training.scored),
+            images=len(training.data.test),
         )
         for label, row in rows.items()
     ]

@@ -1,11 +1,13 @@
 """What every search returns, and what it says while it runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from nasdrop.space import Genotype
 
+DropRow = tuple[str, float, float, float]
 Outcome = Literal["done", "pruned", "duplicate", "failed"]
 
 
@@ -58,6 +60,9 @@ class SearchResult:
 class Observer(Protocol):
     """Whoever watches a run: the command line draws, a library user may listen."""
 
+    def planned(self, facts: Sequence[tuple[str, object]], rates: Sequence[DropRow]) -> None:
+        """A run begins: what it will do, and each path's drop rate at the first, the middle and the last epoch."""
+
     def note(self, line: str) -> None:
         """Something the user should know, in one line."""
 
@@ -76,6 +81,9 @@ class Observer(Protocol):
 
 class Silent:
     """An observer that keeps quiet."""
+
+    def planned(self, facts: Sequence[tuple[str, object]], rates: Sequence[DropRow]) -> None:
+        """Say nothing."""
 
     def note(self, line: str) -> None:
         """Say nothing."""

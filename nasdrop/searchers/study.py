@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -54,13 +54,16 @@ class StudySearch:
             observer.note(line)
         journal.parent.mkdir(parents=True, exist_ok=True)
         storage = open_journal(journal)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # the observer tells what happens
         self.study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True, pruner=_pruner(settings)
         )
         # Re-seeding with the old seed would propose the old cells again: the number of past trials is a part of it.
         past = len(self.study.get_trials(deepcopy=False))
         self.study.sampler = _sampler(settings, seed=int(digest(f"{seed} {past}")[:8], 16))
-        self._distributions = {decision.name: CategoricalDistribution(decision.choices) for decision in space.decisions}
+        self._distributions: dict[str, BaseDistribution] = {
+            decision.name: CategoricalDistribution(decision.choices) for decision in space.decisions
+        }
 
     def run(self) -> SearchResult:
         """Search until the budget is spent.
@@ -164,7 +167,7 @@ class StudySearch:
         return _record(self.study.tell(trial, value, state=known.state))
 
     def _requeue_interrupted(self) -> None:
-        """Queue the cells of trials whose process died. Queueing comes first: a kill in between repeats, never loses."""
+        """Queue the cells of trials whose process died; queueing comes first, so that a kill in between loses none."""
         trials = self.study.get_trials(deepcopy=False)
         queued = _replaced(trials)
         for trial in trials:

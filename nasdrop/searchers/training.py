@@ -12,10 +12,11 @@ import torch
 
 from nasdrop.drop import Schedule, make_schedule
 from nasdrop.files import digest
-from nasdrop.models import Cost, Network, count
+from nasdrop.models.cost import Cost, count
+from nasdrop.models.network import Network
 from nasdrop.settings import Experiment
 from nasdrop.space import Genotype, SearchSpace
-from nasdrop.train import Dataset, EpochReport, Images, Recorder, evaluate, fit
+from nasdrop.train import Dataset, EpochReport, Recorder, evaluate, fit
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Outcome:
     """A finished training.
 
     Attributes:
-        accuracy: in [0, 1], on the split that was scored.
+        accuracy: in [0, 1], on `valid` of the data, or on `test` where that is empty.
         loss: mean cross-entropy there.
         cost: parameters (auxiliary head apart) and multiply-adds.
         seconds: wall time of this call.
@@ -44,8 +45,7 @@ class Training:
     Attributes:
         experiment: network, drop and training settings.
         space: the cells' space.
-        data: on its device; `train` is trained on.
-        scored: what is scored at the end, and after every epoch when somebody listens.
+        data: on its device; `train` is trained on, `valid` is scored after each epoch, `test` only where that is empty.
         device: where.
         checkpoints: folder of unfinished trainings; a training found there goes on.
         record: opens the recorder of a training by its label.
@@ -54,7 +54,6 @@ class Training:
     experiment: Experiment
     space: SearchSpace
     data: Dataset
-    scored: Images
     device: torch.device
     checkpoints: Path
     record: Callable[[str], Recorder]
@@ -69,26 +68,11 @@ class Training:
         return make_schedule(settings.schedule, settings.p if drop else 0.0, depth=settings.depth, clock=settings.clock)
 
     def network(self, genotype: Genotype, seed: int = 0) -> Network:
-        """A fresh network on the device; equal seeds give equal weights, and the global random state stays as it was."""
-        size, drop = self.experiment.network, self.experiment.drop
+        """A fresh network on the device; equal seeds give equal weights, the global random state stays as it was."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            network = Network(
-                self.space,
-                genotype,
-                channels=size.channels,
-                num_cells=size.num_cells,
-                num_classes=self.data.num_classes,
-                in_channels=self.data.shape[0],
-                auxiliary=size.auxiliary,
-                ndim=len(self.data.shape) - 1,
-                dropout=size.dropout,
-                drop={
-                    "policy": drop.policy,
-                    "mode": drop.mode,
-                    "exempt_identity": drop.exempt_identity,
-                    "survivors": drop.survivors,
-                },
+            network = build_network(
+                self.experiment, self.space, genotype, shape=self.data.shape, num_classes=self.data.num_classes
             )
         return network.to(self.device)
 
@@ -120,7 +104,7 @@ class Training:
         network = self.network(genotype, seed)
         checkpoint = self.checkpoints / f"{label}.pt"
         with self.record(label) as recorder:
-            fit(
+            result = fit(
                 network,
                 self.data,
                 self.experiment.train,
@@ -131,6 +115,38 @@ class Training:
                 recorder=recorder,
                 on_epoch=on_epoch,
             )
-        score = evaluate(network, self.scored, self.data)
+        score = result.valid or evaluate(network, self.data.test, self.data)
         checkpoint.unlink(missing_ok=True)
         return Outcome(score.accuracy, score.loss, self.cost(genotype), time.monotonic() - started, network)
+
+
+def build_network(
+    experiment: Experiment, space: SearchSpace, genotype: Genotype, *, shape: tuple[int, ...], num_classes: int
+) -> Network:
+    """The network that an experiment puts a cell into.
+
+    Args:
+        experiment: network and drop settings.
+        space: the cell's space.
+        genotype: the cell.
+        shape: (C, *spatial) of one image.
+        num_classes: logits.
+    """
+    size, drop = experiment.network, experiment.drop
+    return Network(
+        space,
+        genotype,
+        channels=size.channels,
+        num_cells=size.num_cells,
+        num_classes=num_classes,
+        in_channels=shape[0],
+        auxiliary=size.auxiliary,
+        ndim=len(shape) - 1,
+        dropout=size.dropout,
+        drop={
+            "policy": drop.policy,
+            "mode": drop.mode,
+            "exempt_identity": drop.exempt_identity,
+            "survivors": drop.survivors,
+        },
+    )

@@ -114,24 +114,24 @@ def results_table(rows: Sequence[ScoreLike], *, title: str = "Test accuracy") ->
 
 
 def drop_table(rows: Sequence[DropRow], *, title: str = "Where drop is active") -> Table:
-    """Which paths drop, with which rates over time; paths of equal rates share a row.
+    """Which paths drop, with which rates over time; rows of equal rates and alike names share a row.
 
     Args:
-        rows: one a path, as `DropScheduler.table` gives them.
+        rows: as `DropScheduler.table` gives them: a path, a module or a run of cells each.
         title: heading.
     """
     built = _table(title, "" if rows else "nowhere: nothing drops")
     built.add_column("paths", overflow="fold", min_width=16)
-    for name in ("count", "first", "middle", "last"):
+    for name in ("first", "middle", "last"):
         built.add_column(name, justify="right", no_wrap=True)
     groups: dict[tuple[float, ...], list[str]] = {}
     for name, *rates in rows:
         groups.setdefault(tuple(rates), []).append(name)
-    shown = [(common_name(names), str(len(names)), *map(_rate, rates)) for rates, names in groups.items()]
+    shown = [(common_name(names), *map(_rate, rates)) for rates, names in groups.items()]
     left_out = len(shown) - _MOST_DROP_ROWS
     if left_out > 0:
         half = _MOST_DROP_ROWS // 2
-        shown[half : half + left_out] = [(f"... {left_out} rows more", "", "", "", "")]
+        shown[half : half + left_out] = [(f"... {left_out} rows more", "", "", "")]
     for row in shown:
         built.add_row(*map(_text, row))
     return built

@@ -1,0 +1,118 @@
+"""`nasdrop show`: a run, a genotype or a search space, as text, table and picture."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nasdrop import resources
+from nasdrop.errors import InputError
+from nasdrop.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nasdrop.space import Genotype, SearchSpace
+
+
+@click.command()
+@click.argument("what")
+@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Also write the picture to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(what: str, svg: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Show WHAT: a run folder, a genotype (a file, a text, or a published name such as DARTS_V2), or a search space."""
+    from nasdrop.view.terminal import stdout_console
+
+    console = stdout_console()
+    if Path(what).is_dir():
+        genotype = _show_run(RunFolder(Path(what)), console, as_json=as_json)
+    elif what in resources.names("search_spaces") or what.endswith(".toml"):
+        if svg:
+            raise InputError(f"--svg: a search space has no picture, got {what!r}")
+        _show_space(what, console, as_json=as_json)
+        return
+    else:
+        from nasdrop.space import Genotype
+
+        genotype = Genotype.read(what)
+        _show_genotype(genotype, console, as_json=as_json)
+    if svg:
+        from nasdrop.exporters import text
+        from nasdrop.files import write_text
+
+        write_text(svg, text(genotype, "svg"))
+        click.echo(f"wrote  {svg}", err=True)
+
+
+def _show_genotype(genotype: "Genotype", console: "Console", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(genotype.to_text("json"))
+        return
+    from nasdrop.view.cell_text import genotype_table
+    from nasdrop.view.terminal import ascii_only
+
+    console.print(genotype_table(genotype, width=console.width, ascii_only=ascii_only(console)))
+
+
+def _show_space(name: str, console: "Console", *, as_json: bool) -> None:
+    from nasdrop.space import SearchSpace
+    from nasdrop.view.terminal import summary, table
+
+    space = SearchSpace.load(name)
+    if as_json:
+        click.echo(json.dumps(_space_facts(space), indent=2))
+        return
+    console.print(summary(_space_facts(space).items()))
+    rows = [(decision.name, len(decision.choices), " ".join(decision.choices)) for decision in space.decisions]
+    console.print(table(["decision", "choices", "which"], rows))
+
+
+def _space_facts(space: "SearchSpace") -> dict[str, Any]:
+    operations = sorted({name for cell in space.cells.values() for name in cell.operations})
+    return {
+        "space": space.name,
+        "source": space.source,
+        "skeleton": space.skeleton,
+        "cells": ", ".join(space.cells),
+        "operations": ", ".join(operations),
+        "genotypes": space.size,
+    }
+
+
+def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genotype":
+    from nasdrop.space import Genotype
+
+    experiment = folder.read_experiment()
+    result = folder.read_json(folder.result) if folder.result.exists() else {}
+    genotype = Genotype.read(str(folder.genotype)) if folder.genotype.exists() else None
+    if genotype is None:
+        raise InputError(f"{folder.path}: no cell has been found yet; run the search again to continue it")
+    if as_json:
+        click.echo(json.dumps({"experiment": experiment.model_dump(mode="json"), "result": result}, indent=2))
+        return genotype
+    from nasdrop.view.cell_text import genotype_table
+    from nasdrop.view.terminal import ascii_only, print_closing, stderr_console, summary
+
+    validation = result.get("validation_accuracy")
+    console.print(
+        summary(
+            [
+                ("run", folder.path),
+                ("experiment", experiment.description or experiment.name),
+                ("space", experiment.space),
+                ("drop path", f"{experiment.drop.policy}, {experiment.drop.schedule} to p = {experiment.drop.p:g}"),
+                ("validation", "not finished" if validation is None else f"{100 * validation:.2f} %"),
+            ]
+        )
+    )
+    if result.get("test"):
+        from nasdrop.searchers.finals import FinalScore
+        from nasdrop.view.terminal import results_table
+
+        console.print()
+        console.print(results_table([FinalScore.from_json(row) for row in result["test"]]))
+    console.print()
+    console.print(genotype_table(genotype, width=console.width, ascii_only=ascii_only(console)))
+    print_closing(stderr_console(), (), f"nasdrop export {folder.path} --format darts")
+    return genotype

@@ -1,0 +1,248 @@
+"""Every command as a user types it, and every kind of bad input with the line that it prints."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from nasdrop import cli
+from nasdrop.space import Genotype
+
+QUICK = (
+    "space=tiny", "network.channels=4", "search.trials=2", "search.epochs=1", "search.min_epochs=1", "train.epochs=1",
+    "train.batch_size=256", "final.seeds=1", "final.random_cells=1", "data.train_limit=256",
+)  # fmt: skip
+
+
+@pytest.fixture
+def nasdrop(capsys):
+    def run(*arguments: str):
+        code = cli.run(list(map(str, arguments)))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "quick"
+    assert cli.run(["search", "digits", *QUICK, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_a_search_leaves_a_whole_run_folder(run_folder):
+    files = {path.name for path in run_folder.iterdir()}
+    assert files >= {
+        "experiment.toml", "versions.json", "sources", "study.journal", "metrics.jsonl", "events",
+        "genotype.json", "cell.svg", "weights.safetensors", "result.json",
+    }  # fmt: skip
+    assert not list((run_folder / "checkpoints").glob("*"))
+    result = json.loads((run_folder / "result.json").read_text())
+    labels = [row["label"] for row in result["test"]]
+    assert labels == ["best cell", "best cell, no drop path", "random cells"]
+    assert Genotype.read(str(run_folder / "genotype.json")).to_text("json") == result["genotype"]
+    assert all(row["images"] == 360 for row in result["test"])
+
+
+def test_the_same_command_again_changes_nothing(nasdrop, run_folder):
+    before = (run_folder / "result.json").read_bytes(), (run_folder / "study.journal").read_bytes()
+    code, out, err = nasdrop("search", "digits", *QUICK, "--out", run_folder)
+    assert code == 0
+    assert ((run_folder / "result.json").read_bytes(), (run_folder / "study.journal").read_bytes()) == before
+    assert "training" not in err.replace("trainings", "")
+    assert "best cell" in out and f"nasdrop show {run_folder}" in err.replace("\n", "")
+
+
+def test_the_start_says_where_drop_is_active(nasdrop, run_folder):
+    _, _, err = nasdrop("search", "digits", *QUICK, "--out", run_folder)
+    assert "Where drop is active" in err
+    assert "linear to p = 0.2" in err
+
+
+def test_fresh_sets_the_old_run_aside(nasdrop, tmp_path):
+    for flags in ((), ("--fresh",)):
+        code, _, _ = nasdrop("search", "digits", *QUICK, "final.without_drop=false", "final.random_cells=0",
+                             "--out", tmp_path / "run", *flags)  # fmt: skip
+        assert code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "run.old1"}
+    assert (tmp_path / "run.old1" / "result.json").exists()
+
+
+def test_show_a_run(nasdrop, run_folder, tmp_path):
+    code, out, _ = nasdrop("show", run_folder, "--svg", tmp_path / "x.svg")
+    assert code == 0
+    assert "best cell" in out and "normal" in out and max(map(len, out.splitlines())) <= 100
+    assert (tmp_path / "x.svg").read_text().startswith("<svg")
+    code, out, _ = nasdrop("show", run_folder, "--json")
+    assert json.loads(out)["experiment"]["name"] == "digits"
+
+
+@pytest.mark.parametrize("what", ["DARTS_V2", "darts", "nas_bench_201"])
+def test_show_anything(nasdrop, what):
+    code, out, _ = nasdrop("show", what)
+    assert (code == 0 and "sep_conv_3x3" in out) or "nor_conv_3x3" in out
+    code, out, _ = nasdrop("show", what, "--json")
+    json.loads(out)
+
+
+@pytest.mark.parametrize("name", ["json", "svg", "dot", "mermaid"])
+def test_export_texts(nasdrop, run_folder, tmp_path, name):
+    code, out, _ = nasdrop("export", run_folder, "--format", name)
+    assert code == 0 and out
+    nasdrop("export", run_folder, "--format", name, "--out", tmp_path / "x")
+    assert (tmp_path / "x").read_text() == out
+
+
+def test_export_published_text(nasdrop):
+    code, out, _ = nasdrop("export", "DARTS_V2", "--format", "darts")
+    assert code == 0 and Genotype.read(out) == Genotype.read("DARTS_V2")
+
+
+def test_the_exported_program_gives_the_networks_logits_and_drops_nothing(nasdrop, run_folder, tmp_path):
+    import torch
+
+    from nasdrop.experiment import load_network
+    from nasdrop.exporters import random_operations
+    from nasdrop.run_folder import RunFolder
+
+    code, _, err = nasdrop("export", run_folder, "--format", "pt2", "--out", tmp_path / "x.pt2")
+    assert code == 0, err
+    program = torch.export.load(tmp_path / "x.pt2")
+    assert random_operations(program) == []
+    network, shape = load_network(RunFolder(run_folder))
+    for batch in (1, 3):
+        images = torch.randn(batch, *shape)
+        torch.testing.assert_close(program.module()(images), network(images))
+
+
+def test_the_saved_weights_have_the_saved_accuracy(run_folder):
+    from nasdrop import config
+    from nasdrop.experiment import load_network
+    from nasdrop.run_folder import RunFolder
+    from nasdrop.settings import Experiment
+    from nasdrop.train import evaluate, load
+
+    network, _ = load_network(RunFolder(run_folder))
+    experiment = config.load(Experiment, run_folder / "experiment.toml")
+    data = load(experiment.data).merged()
+    rows = json.loads((run_folder / "result.json").read_text())["test"]
+    assert evaluate(network, data.test, data).accuracy == rows[0]["accuracies"][0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("spaces",), ("doctor",), ("drop", "list"), ("drop", "show", "nasnet-v3"), ("drop", "show", "digits"),
+     ("config", "show", "digits"), ("config", "schema")],
+)  # fmt: skip
+def test_what_only_shows(nasdrop, arguments):
+    code, out, _ = nasdrop(*arguments)
+    assert code == 0 and out and "\x1b" not in out
+    assert max(map(len, out.splitlines())) <= 80 or arguments[0] == "config"
+
+
+@pytest.mark.parametrize("arguments", [("spaces",), ("doctor",), ("drop", "list"), ("config", "show", "digits")])
+def test_what_lists_gives_json(nasdrop, arguments):
+    code, out, _ = nasdrop(*arguments, "--json")
+    assert code == 0 and json.loads(out)
+
+
+def test_schedule_charts_are_written(nasdrop, tmp_path):
+    code, _, _err = nasdrop("drop", "show", "digits", "--out", tmp_path / "x.svg")
+    assert code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"x.svg", "x-depth.svg", "x-silent.svg"}
+
+
+def test_completion_offers_experiments_and_settings():
+    from click.shell_completion import ShellComplete
+
+    complete = ShellComplete(cli.nasdrop, {}, "nasdrop", "_NASDROP_COMPLETE")
+    assert "digits" in {item.value for item in complete.get_completions(["search"], "d")}
+    assert {item.value for item in complete.get_completions(["search", "digits"], "train.ep")} == {"train.epochs="}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("search", "digit"), "digit: no such experiment; did you mean 'digits'?"),
+        (("search", "digits", "train.epoch=5"), "override train.epoch=5: unknown key; did you mean 'epochs'?"),
+        (("search", "digits", "drop.p=1.5"), "drop.p=1.5: must be less than or equal to 1, got 1.5"),
+        (("search", "digits", "drop.p=nan"), "drop.p=nan: must be a finite number, got nan"),
+        (("search", "digits", "drop.schedule=liner"), "schedule: no curve or preset 'liner'; did you mean 'linear'?"),
+        (("search", "digits", "space=dart"), "dart: no such search space; did you mean 'darts'?"),
+        (("search", "digits", "device=mps"), "device: mps is not supported"),
+        (("search", "digits", "data.name=digit"), "did you mean 'digits'?"),
+        (("search", "digits", "data.name=cifar10", "data.root=/nowhere"), "data_batch_1.bin: not found"),
+        (("search", "digits", "final.genotype=DARTS_V9"), "DARTS_V9"),
+        (("search", "digits", "space=nas_bench_201", "network.num_cells=4", "final.genotype=''"), "num_cells"),
+        (("show", "DARTS_V3"), "DARTS_V3"),
+        (("export", "DARTS_V2", "--format", "nas-bench-201"), "nas"),
+        (("export", "DARTS_V2", "--format", "pt2"), "needs a run folder"),
+        (("drop", "show", "nasnet-v4"), "did you mean 'nasnet-v3'?"),
+        (("tensorboard", "nowhere"), "nowhere: no TensorBoard events"),
+        (("serch",), "No such command 'serch'"),
+        (("search", "digits", "--fres"), "--fresh"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_clear_line_and_exit_code_2(nasdrop, tmp_path, monkeypatch, arguments, line):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = nasdrop(*arguments)
+    assert code == 2, err
+    assert line in err and out == "" and "Traceback" not in err
+    assert len([text for text in err.splitlines() if text.startswith("Error")]) == 1
+    assert not list(tmp_path.rglob("study.journal"))
+
+
+def test_a_run_folder_of_another_experiment_is_left_alone(nasdrop, run_folder):
+    before = {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    code, _, err = nasdrop("search", "digits", *QUICK, "train.epochs=2", "--out", run_folder)
+    assert code == 2 and "belongs to another experiment: train.epochs is 1 there, 2 here" in err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "line"),
+    [
+        ("study.journal", lambda text: text[: len(text) // 2] + b"x" + text[len(text) // 2 :], "study.journal: line"),
+        ("result.json", lambda text: text[:-9], "result.json: damaged"),
+        ("versions.json", lambda text: b"", "versions.json: damaged"),
+    ],
+)
+def test_a_damaged_run_folder_is_refused_and_left_alone(nasdrop, run_folder, tmp_path, name, damage, line):
+    copy = tmp_path / "run"
+    shutil.copytree(run_folder, copy)
+    content = damage((copy / name).read_bytes())
+    (copy / name).write_bytes(content)
+    code, _, err = nasdrop("search", "digits", *QUICK, "--out", copy)
+    assert code == 2 and line in err
+    assert (copy / name).read_bytes() == content
+
+
+def test_damaged_weights_are_refused(nasdrop, run_folder, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run_folder, copy)
+    (copy / "weights.safetensors").write_bytes((copy / "weights.safetensors").read_bytes()[:100])
+    code, _, err = nasdrop("export", copy, "--format", "pt2")
+    assert code == 2 and "weights.safetensors: damaged" in err
+
+
+def test_debug_shows_the_traceback(nasdrop):
+    code, _, err = nasdrop("--debug", "search", "digit")
+    assert code == 2 and "Traceback" in err
+
+
+def test_version_and_empty_call(nasdrop):
+    assert nasdrop("--version")[0] == 0
+    code, _, err = nasdrop()
+    assert code == 2 or "Usage" in err
+
+
+def test_tensorboard_is_started_on_loopback(nasdrop, run_folder, monkeypatch):
+    called = []
+    monkeypatch.setattr(subprocess, "call", lambda command: called.append(command) or 0)
+    with pytest.raises(SystemExit):
+        cli.main(["tensorboard", str(run_folder)])
+    (command,) = called
+    assert command[0] == sys.executable and "127.0.0.1" in command
