@@ -40,7 +40,8 @@ def choose_device(name: str = "auto") -> torch.device:
 
 def set_threads(count: int = 0) -> int:
     """Let torch compute with `count` CPU threads; 0: as many as this process may use. Returns the number."""
-    chosen = count or len(os.sched_getaffinity(0))
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # Linux alone has it
+    chosen = count or mine or 1
     torch.set_num_threads(chosen)
     return chosen
 
@@ -49,7 +50,8 @@ def set_threads(count: int = 0) -> int:
 def deterministic(*, enabled: bool = True) -> Iterator[None]:
     """Inside, torch computes bit-equal results from equal input at an equal number of threads; then all is as before.
 
-    On CUDA it must be entered before the first use of the device, because cuBLAS reads its workspace setting once.
+    On CUDA it must be entered before the first use of the device, because cuBLAS reads its workspace setting once, from
+    an environment variable that stays set.
     """
     if not enabled:
         yield

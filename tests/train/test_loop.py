@@ -227,9 +227,10 @@ class CountReads(TorchDispatchMode):
         return function(*arguments, **(options or {}))
 
 
-def test_no_step_reads_from_the_device(random_data, make_net):
+@pytest.mark.parametrize("kind", ["none", "float16"])
+def test_no_step_reads_from_the_device(random_data, make_net, kind):
     def reads(train):
-        settings = SETTINGS.model_copy(update={"crop_padding": 1, "flip": True, "cutout": 2})
+        settings = SETTINGS.model_copy(update={"crop_padding": 1, "flip": True, "cutout": 2, "autocast": kind})
         with CountReads() as counter:
             fit(make_net(classes=4), random_data(train=train), settings, schedule=SCHEDULE, epochs=1)
         return counter.reads
@@ -399,8 +400,18 @@ def test_a_budget_may_be_spent_in_pieces(random_data, make_net, tmp_path):
     assert same(pieces, unbroken)
 
 
+def test_the_loss_scale_goes_on_where_it_was(random_data, twice, tmp_path):
+    data, settings = random_data(classes=10), BUSY.model_copy(update={"autocast": "float16"})
+    path = tmp_path / "state.pt"
+    fit(twice, data, settings, epochs=1, full_epochs=2, checkpoint=path)
+    state = checkpoints.load(path)
+    checkpoints.save(path, state | {"scaler": state["scaler"] | {"scale": 4.0}})
+    fit(twice, data, settings, epochs=2, checkpoint=path)
+    assert checkpoints.load(path)["scaler"]["scale"] == 4.0
+
+
 @pytest.mark.parametrize("kind", ["none", "float16"])
-def test_momentum_and_loss_scale_are_resumed_too(random_data, twice, tmp_path, kind):
+def test_momentum_is_resumed_too(random_data, twice, tmp_path, kind):
     data, settings = random_data(classes=10), BUSY.model_copy(update={"autocast": kind})
     start = {name: tensor.clone() for name, tensor in twice.state_dict().items()}
     fit(twice, data, settings, epochs=3)
