@@ -55,9 +55,10 @@ class StudySearch:
         journal.parent.mkdir(parents=True, exist_ok=True)
         storage = open_journal(journal)
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # the observer tells what happens
-        self.study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True, pruner=_pruner(settings)
-        )
+        known = name in optuna.get_all_study_names(storage)
+        if not known:  # creating with load_if_exists would write to the journal even when nothing is left to do
+            optuna.create_study(storage=storage, study_name=name, direction="maximize")
+        self.study = optuna.load_study(storage=storage, study_name=name, pruner=_pruner(settings))
         # Re-seeding with the old seed would propose the old cells again: the number of past trials is a part of it.
         past = len(self.study.get_trials(deepcopy=False))
         self.study.sampler = _sampler(settings, seed=int(digest(f"{seed} {past}")[:8], 16))
@@ -131,7 +132,7 @@ class StudySearch:
         def report(epoch: int, accuracy: float) -> None:
             trial.report(accuracy, epoch)
             self.observer.epoch_ended(epoch, self.settings.epochs, accuracy)
-            if trial.should_prune():
+            if epoch < self.settings.epochs and trial.should_prune():  # what was trained to its end counts
                 raise Pruned
 
         state, value = TrialState.COMPLETE, None

@@ -178,7 +178,7 @@ def test_completion_offers_experiments_and_settings():
         (("search", "digits", "final.genotype=DARTS_V9"), "DARTS_V9"),
         (("search", "digits", "space=nas_bench_201", "network.num_cells=4", "final.genotype=''"), "num_cells"),
         (("show", "DARTS_V3"), "DARTS_V3"),
-        (("export", "DARTS_V2", "--format", "nas-bench-201"), "nas"),
+        (("export", "DARTS_V2", "--format", "nas-bench-201"), "NAS-Bench-201 text: holds one cell"),
         (("export", "DARTS_V2", "--format", "pt2"), "needs a run folder"),
         (("drop", "show", "nasnet-v4"), "did you mean 'nasnet-v3'?"),
         (("tensorboard", "nowhere"), "nowhere: no TensorBoard events"),
@@ -205,7 +205,7 @@ def test_a_run_folder_of_another_experiment_is_left_alone(nasdrop, run_folder):
 @pytest.mark.parametrize(
     ("name", "damage", "line"),
     [
-        ("study.journal", lambda text: text[: len(text) // 2] + b"x" + text[len(text) // 2 :], "study.journal: line"),
+        ("study.journal", lambda text: text[: len(text) // 2] + b"\n" + text[len(text) // 2 :], "study.journal: line"),
         ("result.json", lambda text: text[:-9], "result.json: damaged"),
         ("versions.json", lambda text: b"", "versions.json: damaged"),
     ],

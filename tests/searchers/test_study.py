@@ -19,25 +19,25 @@ from nasdrop.space import SearchSpace
 SPACE = SearchSpace.load("tiny")
 
 
-def value_of(genotype) -> float:
+def value_of(genotype, space=SPACE) -> float:
     """A value that depends on the function of the cell alone."""
-    return random.Random(SPACE.canonical(genotype)).random()
+    return random.Random(space.canonical(genotype)).random()
 
 
 class Counting:
     """Reports `epochs` equal values and remembers which cells it was asked for."""
 
-    def __init__(self, epochs=4, fail=lambda genotype: False):
-        self.epochs, self.fail, self.seen, self.trained = epochs, fail, Counter(), 0
+    def __init__(self, epochs=4, fail=lambda genotype: False, space=SPACE):
+        self.epochs, self.fail, self.space, self.seen, self.trained = epochs, fail, space, Counter(), 0
 
     def __call__(self, genotype, report):
-        self.seen[SPACE.canonical(genotype)] += 1
+        self.seen[self.space.canonical(genotype)] += 1
         if self.fail(genotype):
             raise Failed("loss is nan")
         for epoch in range(1, self.epochs + 1):
             self.trained += 1
-            report(epoch, value_of(genotype))
-        return Evaluation(value_of(genotype), {"parameters": 7})
+            report(epoch, value_of(genotype, self.space))
+        return Evaluation(value_of(genotype, self.space), {"parameters": 7})
 
     def parameters(self, genotype):
         return 7
@@ -135,12 +135,31 @@ def test_a_search_in_which_all_fail_says_why(path):
     assert caught.value.exit_code == 1
 
 
-def test_a_small_space_is_exhausted_not_searched_forever(path):
-    classes = len({SPACE.canonical(genotype) for genotype in SPACE.enumerate()}) if SPACE.size < 10_000 else None
-    if classes is None or classes > 300:
-        pytest.skip("the tiny space is not small enough")
-    notes = Notes()
-    search(path, Counting(epochs=1), notes, trials=classes + 1, sampler="random").run()
+SMALL = """
+name = "small"
+source = "this test"
+skeleton = "darts"
+"""
+CELL = """
+[cells.{name}]
+inputs = 2
+nodes = 1
+keep = 2
+output = "all"
+operations = ["skip_connect", "sep_conv_3x3"]
+"""
+
+
+def test_a_small_space_is_exhausted_not_searched_forever(path, tmp_path):
+    (tmp_path / "small.toml").write_text(SMALL + CELL.format(name="normal") + CELL.format(name="reduction"))
+    space = SearchSpace.load(str(tmp_path / "small.toml"))
+    classes = {space.canonical(genotype) for genotype in space.enumerate()}
+    assert len(classes) == space.size == 16
+    notes, evaluator = Notes(), Counting(epochs=1, space=space)
+    settings = StudySettings(epochs=1, trials=17, pruner="none", sampler="random")
+    result = StudySearch(space, settings, evaluator, journal=path, name="s", seed=0, observer=notes).run()
+    assert {space.canonical(record.genotype) for record in result.history} == classes
+    assert sum(evaluator.seen.values()) == 16
     assert "exhausted" in notes.lines[-1]
 
 
