@@ -73,6 +73,15 @@ def random_data(shape=(1, 8, 8), train=64, valid=16, test=16, classes=4, seed=0)
     return Dataset("random", images(train), images(valid), images(test), names, mean, std)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Threads that wait for each other on busy cores make small networks ten times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def digits():
     return load(DataSettings())
