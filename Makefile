@@ -12,7 +12,7 @@ search: $(INSTALLED)
 	$(BIN)/nasdrop search experiments/digits.toml
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

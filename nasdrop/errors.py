@@ -9,6 +9,8 @@ NasdropError
 │   ├── DataError                    a data set: missing, truncated, of another shape
 │   └── RunFolderError               a run folder, a checkpoint, a study journal
 └── RunError                         the input was right and the run failed: exit code 1
+    ├── DivergedError (train)        a loss is NaN or infinite
+    └── Failed (searchers)           one cell cannot be evaluated; others can
 
 A message reads `<place>: <rule>, got <what was given>`, one line a mistake; an error carries all mistakes of its file
 at once.

@@ -22,7 +22,7 @@ from nasdrop.searchers.result import Observer, Outcome, SearchResult, TrialRecor
 from nasdrop.settings import StudySettings
 from nasdrop.space import Genotype, SearchSpace
 
-_DUPLICATES_IN_A_ROW = 200  # after so many known cells in a row the space counts as exhausted
+_DUPLICATES_IN_A_ROW = 100  # after so many known cells in a row the space counts as exhausted
 
 
 class StudySearch:

@@ -1,0 +1,5 @@
+"""`python -m nasdrop`."""
+
+from nasdrop.cli import main
+
+main()

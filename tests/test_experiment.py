@@ -1,0 +1,132 @@
+"""A whole run from the library, on real digits: what is recorded was planned, and a killed run loses nothing."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import optuna
+import pytest
+
+import nasdrop
+from nasdrop import config, resources
+from nasdrop.experiment import load_network
+from nasdrop.run_folder import RunFolder
+from nasdrop.searchers.journal import open_journal
+from nasdrop.settings import Experiment
+from nasdrop.space import Genotype
+from nasdrop.train import read_metrics
+
+SMALL = (
+    "space=tiny", "network.channels=4", "search.trials=3", "search.epochs=5", "search.pruner=none", "train.epochs=1",
+    "train.batch_size=128", "final.seeds=1", "final.random_cells=0", "final.without_drop=false", "final.genotype=''",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return nasdrop.search("digits", *SMALL, "drop.p=0.5", out=tmp_path_factory.mktemp("run") / "digits")
+
+
+def by_epoch(folder, run, tag):
+    metrics = read_metrics(folder / "metrics.jsonl")
+    return {metric["step"]: metric[tag] for metric in metrics if metric["run"] == run and tag in metric}
+
+
+def trials(folder):
+    return [path.name for path in (folder / "events").iterdir() if path.name.startswith("trial-")]
+
+
+def test_the_result_says_what_was_found(result):
+    assert result.folder.is_dir() and len(result.history) >= 3
+    assert result.score == max(record.value for record in result.history if record.outcome == "done")
+    assert Genotype.read(str(result.folder / "genotype.json")) == result.genotype
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 4])
+def test_the_share_of_dropped_paths_is_the_schedules(result, epoch):
+    """Counted masks against p e/E, within 4 standard errors, pooled over the trials: first, middle and last epoch."""
+    planned = 0.5 * epoch / 5
+    dropped = draws = 0.0
+    for run in trials(result.folder):
+        assert by_epoch(result.folder, run, "drop/planned/mean")[epoch] == pytest.approx(planned, abs=1e-6)
+        genotype = next(record.genotype for record in result.history if run.endswith(key_of(record.genotype)))
+        paths = droppable(genotype)
+        samples = paths * (1077 // 128) * 128
+        dropped += by_epoch(result.folder, run, "drop/realised/mean")[epoch] * samples
+        draws += samples
+    error = math.sqrt(planned * (1 - planned) / draws)
+    assert draws > 10_000
+    assert abs(dropped / draws - planned) <= 4 * error
+
+
+def key_of(genotype):
+    from nasdrop.files import digest
+    from nasdrop.space import SearchSpace
+
+    return digest(SearchSpace.load("tiny").canonical(genotype))[:12]
+
+
+def droppable(genotype):
+    """Edges that can drop, counted from the genotype: all but skips of stride 1, in one normal and two reductions."""
+
+    def count(cell, stride):
+        return sum(not (edge.operation == "skip_connect" and (stride == 1 or edge.source >= 2)) for edge in cell.edges)
+
+    return count(genotype["normal"], 1) + 2 * count(genotype["reduction"], 2)
+
+
+def test_evaluation_draws_nothing(result):
+    import torch
+
+    network, shape = load_network(RunFolder(result.folder))
+    images = torch.randn(64, *shape)
+    before = torch.get_rng_state()
+    first = network(images)
+    assert torch.equal(first, network(images))
+    assert torch.equal(before, torch.get_rng_state())
+    network.path_drop.set_rates(0.5)
+    assert not torch.equal(network.train()(images), network(images))  # and training does
+
+
+def states(folder):
+    study = optuna.load_study(storage=open_journal(folder / "study.journal"), study_name="digits")
+    return study.get_trials(deepcopy=False)
+
+
+def test_kill_9_in_the_middle_of_a_trial(tmp_path):
+    """The killed trial is asked again with the same cell, goes on from its checkpoint, and the budget is met exactly."""
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "nasdrop", "search", "digits", *SMALL, "--out", str(folder)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    metrics = folder / "metrics.jsonl"
+    while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 7):  # the second trial's second epoch is over
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed = [trial for trial in states(folder) if trial.state is optuna.trial.TrialState.RUNNING]
+    assert len(killed) == 1
+
+    result = nasdrop.search("digits", *SMALL, out=folder)
+    counted = [record for record in result.history if record.outcome != "duplicate"]
+    assert len(counted) == 3
+    assert len({key_of(record.genotype) for record in counted}) == 3
+    retried = next(trial for trial in states(folder) if trial.user_attrs.get("retry_of") == killed[0].number)
+    assert retried.params == killed[0].params and retried.state is optuna.trial.TrialState.COMPLETE
+    run = f"trial-{key_of(Genotype.from_json(retried.user_attrs['genotype']))}"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    steps = [line["step"] for line in lines if line.get("run") == run and "train/loss" in line]
+    assert sorted(set(steps)) == [0, 1, 2, 3, 4]
+    assert len(steps) <= 6  # at most the epoch whose checkpoint was being written is trained again
+
+
+@pytest.mark.parametrize("name", resources.names("experiments"))
+def test_shipped_experiments_are_valid(name):
+    experiment = config.load(Experiment, resources.find("experiments", name))
+    assert experiment.name == name and experiment.description
+    assert experiment.space in resources.names("search_spaces")
