@@ -12,7 +12,7 @@ from nasdrop.drop import masks
 from nasdrop.drop.masks import check_rate, draw_dropped, zero_and_scale
 from nasdrop.errors import DropError
 
-SHAPES = [(7,), (6, 3, 2), (8, 20_000), (5, 3, 80, 90), (1, 40_000)]  # small rows, and rows that are sliced
+SHAPES = [(7,), (6, 3, 2), (8, 120_000), (5, 3, 200, 300), (1, 40_000)]  # one operation, or one for each run of rows
 
 
 def plain(x: Tensor, dropped: Tensor, keep: float) -> Tensor:
@@ -37,13 +37,24 @@ def test_equals_plain_operations(shape: tuple[int, ...], dtype: torch.dtype, dec
         assert torch.equal(masks._composite(values, dropped, keep), expected)
 
 
+def test_large_rows_are_done_run_by_run_and_small_ones_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    by_runs = masks._by_runs
+    monkeypatch.setattr(masks, "_by_runs", lambda x, rows, keep: done.append(rows) or by_runs(x, rows, keep))
+    dropped = torch.tensor([True, False, False, True])[:, None]
+    zero_and_scale(torch.ones(4, 100), dropped, 0.5)
+    assert done == []
+    zero_and_scale(torch.ones(4, 10_000 * 33 * torch.get_num_threads()), dropped, 0.5)
+    assert done == [[True, False, False, True]]
+
+
 def test_layouts_are_kept() -> None:
-    x = torch.randn(8, 3, 90, 90).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(8, 3, 200, 200).contiguous(memory_format=torch.channels_last)
     dropped = torch.tensor([True, False] * 4).reshape(8, 1, 1, 1)
     y = zero_and_scale(x, dropped, 0.5)
     assert y.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(y, plain(x, dropped, 0.5))
-    turned = torch.randn(90, 90, 3, 8).permute(3, 2, 0, 1)
+    turned = torch.randn(200, 200, 3, 8).permute(3, 2, 0, 1)
     assert torch.equal(zero_and_scale(turned, dropped, 0.5), plain(turned, dropped, 0.5))
 
 
