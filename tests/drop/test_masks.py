@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 
 from nasdrop.drop import masks
-from nasdrop.drop.masks import check_rate, draw_dropped, zero_and_scale
+from nasdrop.drop.masks import _ZeroAndScale, check_rate, draw_dropped, zero_and_scale
 from nasdrop.errors import DropError
 
 SHAPES = [(7,), (6, 3, 2), (8, 120_000), (5, 3, 200, 300), (1, 40_000)]  # one operation, or one for each run of rows
@@ -22,11 +22,16 @@ def plain(x: Tensor, dropped: Tensor, keep: float) -> Tensor:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("decided", ["row", "batch", "element"])
+@pytest.mark.parametrize("decided", ["row", "channel", "batch", "element"])
 @pytest.mark.parametrize("as_tensor", [False, True])
 def test_equals_plain_operations(shape: tuple[int, ...], dtype: torch.dtype, decided: str, as_tensor: bool) -> None:
     torch.manual_seed(1)
-    sizes = {"row": (shape[0], *[1] * (len(shape) - 1)), "batch": [1] * len(shape), "element": shape}
+    sizes = {
+        "row": (shape[0], *[1] * (len(shape) - 1)),
+        "channel": (*shape[:2], *[1] * (len(shape) - 2)),
+        "batch": [1] * len(shape),
+        "element": shape,
+    }
     x = torch.randn(shape).to(dtype)
     keep = torch.tensor(0.7) if as_tensor else 0.7
     for _ in range(3):
@@ -34,6 +39,7 @@ def test_equals_plain_operations(shape: tuple[int, ...], dtype: torch.dtype, dec
         values = x.clone().masked_fill_(dropped, math.nan)
         expected = plain(x, dropped, float(keep) if as_tensor else 0.7)
         assert torch.equal(zero_and_scale(values, dropped, keep), expected)
+        assert torch.equal(_ZeroAndScale.apply(values, dropped, keep), expected)
         assert torch.equal(masks._composite(values, dropped, keep), expected)
 
 
@@ -50,12 +56,13 @@ def test_large_rows_are_done_run_by_run_and_small_ones_in_one_go(monkeypatch: py
 
 def test_layouts_are_kept() -> None:
     x = torch.randn(8, 3, 200, 200).contiguous(memory_format=torch.channels_last)
-    dropped = torch.tensor([True, False] * 4).reshape(8, 1, 1, 1)
-    y = zero_and_scale(x, dropped, 0.5)
-    assert y.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(y, plain(x, dropped, 0.5))
     turned = torch.randn(200, 200, 3, 8).permute(3, 2, 0, 1)
-    assert torch.equal(zero_and_scale(turned, dropped, 0.5), plain(turned, dropped, 0.5))
+    for dropped in (torch.tensor([True, False] * 4).reshape(8, 1, 1, 1), torch.rand(8, 3, 1, 1) < 0.5):
+        y = zero_and_scale(x, dropped, 0.5)
+        assert y.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(y, plain(x, dropped, 0.5))
+        for values in (turned, x[:, :, :20, :20]):
+            assert torch.equal(_ZeroAndScale.apply(values, dropped, 0.5), plain(values, dropped, 0.5))
 
 
 # torch's forward mode scripts its own decompositions when it is first used
@@ -64,7 +71,8 @@ forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecat
 
 @forward_mode
 @pytest.mark.parametrize("keep", [0.5, torch.tensor(0.5, dtype=torch.float64)], ids=["float", "tensor"])
-def test_first_and_second_derivatives(keep: float | Tensor) -> None:
+def test_first_and_second_derivatives(keep: float | Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks, "_FEW", 0)
     x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     dropped = torch.tensor([True, False, False, True])[:, None]
 
@@ -76,7 +84,9 @@ def test_first_and_second_derivatives(keep: float | Tensor) -> None:
 
 
 @forward_mode
-def test_forward_mode_and_function_transforms() -> None:
+@pytest.mark.parametrize("few", [0, masks._FEW])
+def test_forward_mode_and_function_transforms(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks, "_FEW", few)
     dropped = torch.tensor([True, False, False])[:, None]
     x = torch.randn(3, 2)
     with forward_ad.dual_level():
@@ -103,7 +113,7 @@ def test_backward_keeps_the_mask_and_not_the_values() -> None:
         saved.append(tensor.shape)
         return tensor
 
-    x = torch.randn(64, 100, requires_grad=True)
+    x = torch.randn(64, 1000, requires_grad=True)
     dropped = torch.rand(64, 1) < 0.5
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         zero_and_scale(x, dropped, 0.5)
