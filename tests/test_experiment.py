@@ -71,7 +71,7 @@ def key_of(genotype):
 
 
 def droppable(genotype):
-    """Edges that can drop, counted from the genotype: all but skips of stride 1, in one normal and two reductions."""
+    """Edges that can drop, counted from the genotype: all but skips of stride 1, in 1 + 2 cells."""
 
     def count(cell, stride):
         return sum(not (edge.operation == "skip_connect" and (stride == 1 or edge.source >= 2)) for edge in cell.edges)
@@ -98,7 +98,7 @@ def states(folder):
 
 
 def test_kill_9_in_the_middle_of_a_trial(tmp_path):
-    """The killed trial is asked again with the same cell, goes on from its checkpoint, and the budget is met exactly."""
+    """The killed trial is asked again with the same cell, goes on from its checkpoint; the budget is met exactly."""
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "nasdrop", "search", "digits", *SMALL, "--out", str(folder)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})

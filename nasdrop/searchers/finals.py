@@ -143,6 +143,7 @@ def train_finals(
         }
         trained(candidate, seed, outcome)
         keep(key, results[key])
+        observer.training_ended(outcome.accuracy, outcome.seconds)
     return _rows(training, wanted, results)
 
 

@@ -76,7 +76,10 @@ class Observer(Protocol):
         """A trial is over."""
 
     def training_started(self, label: str, number: int, total: int) -> None:
-        """One of the final trainings begins."""
+        """One of the final trainings begins; `number` are over."""
+
+    def training_ended(self, accuracy: float, seconds: float) -> None:
+        """That training is over, with this test accuracy in [0, 1]."""
 
 
 class Silent:
@@ -98,4 +101,7 @@ class Silent:
         """Say nothing."""
 
     def training_started(self, label: str, number: int, total: int) -> None:
+        """Say nothing."""
+
+    def training_ended(self, accuracy: float, seconds: float) -> None:
         """Say nothing."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from nasdrop.view import units
 from nasdrop.view.records import TrialLike
 from nasdrop.view.terminal import DropRow, ascii_only, drop_table, summary, trial_line
 
@@ -35,6 +36,7 @@ class LiveView:
             transient=True,
             disable=not console.is_terminal,
         )
+        self._training = self._label = ""
         self._outer: TaskID | None = None
         self._inner: TaskID | None = None
 
@@ -81,8 +83,14 @@ class LiveView:
 
     def training_started(self, label: str, number: int, total: int) -> None:
         """One of the final trainings begins; `number` are over."""
-        self.console.print(Text(f"training {number + 1} of {total}: {label}", no_wrap=True, overflow="ellipsis"))
+        self._training = f"training {number + 1:>2} of {total}"
+        self._label = label
         self._begin("trainings", number, total)
+
+    def training_ended(self, accuracy: float, seconds: float) -> None:
+        """That training is over."""
+        line = f"{self._training}  {accuracy:.4f}  {units.duration(seconds):>7}  {self._label}"
+        self.console.print(Text(line, no_wrap=True, overflow="ellipsis"))
 
     def _begin(self, noun: str, number: int, total: int) -> None:
         """Show the outer bar at `number` of `total`, and drop the epochs of the training before."""

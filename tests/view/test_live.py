@@ -33,6 +33,7 @@ def search(view):
             view.trial_ended(trial)
         view.training_started("best cell, seed 0", 0, 5)
         view.epoch_ended(1, 20, None)
+        view.training_ended(0.9889, 12.3)
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_pipe_gets_a_line_a_trial_and_no_bar(environment):
         "trial   1  0.9800  23.4k params    6.2 s  done, best so far",
         "trial   2  0.9800  23.4k params    6.2 s  same cell as trial 1",
         "trial   3       -  23.4k params    6.2 s  failed",
-        "training 1 of 5: best cell, seed 0",
+        "training  1 of 5  0.9889   12.3 s  best cell, seed 0",
     ]
 
 
@@ -73,9 +74,9 @@ def test_the_plan_says_what_will_run_and_where_drop_is_active(environment):
     assert [line.split() for line in file.getvalue().splitlines() if line.strip()] == [
         ["space", "darts"],
         ["Where", "drop", "is", "active"],
-        ["paths", "count", "first", "middle", "last"],
-        ["─" * len("cells.0.edges.0-1  count  first  middle  last")],
-        ["cells.0.edges.0-1", "2", "0", "0.1", "0.2"],
+        ["paths", "first", "middle", "last"],
+        ["─" * len("cells.0.edges.0-1  first  middle  last")],
+        ["cells.0.edges.0-1", "0", "0.1", "0.2"],
     ]
 
 
