@@ -28,8 +28,10 @@ def convolution(
     sides = kernel if isinstance(kernel, tuple) else (kernel,) * ndim
     pads = tuple(dilation * (side // 2) if padding is None else padding for side in sides)
     table = _POINTWISE if kernel == 1 else _DILATED if dilation > 1 else _CONVOLUTION
+    along_depth = kernel != 1 and sides[1:] == (1, 1)
     options: dict[str, Any] = {"stride": stride, "padding": pads, "dilation": dilation, "groups": groups}
-    return table[ndim](channels_in, channels_out, sides, bias=False, **options)
+    layer: Callable[..., nn.Module] = DepthConvolution if along_depth else table[ndim]
+    return layer(channels_in, channels_out, sides, bias=False, **options)
 
 
 def batch_norm(channels: int, *, ndim: int, affine: bool = True) -> nn.Module:
@@ -90,7 +92,8 @@ class _DenseGradientCat(torch.autograd.Function):
 class _PointwiseForward:
     """Mixed into a convolution of kernel 1: a matrix product over the channels, in half the time on small maps.
 
-    It needs the channels last, which torch's one-dimensional layers do not keep: they would copy forth and back.
+    A stride selects positions first: the backward pass of oneDNN's own strided form writes past its workspace where
+    channels are few and last (uxlfoundation/oneDNN issue 6035).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,6 +103,8 @@ class _PointwiseForward:
             return cast(Tensor, super().forward(x))  # type: ignore[misc]
         stride = convolution.stride[0]
         selected = every(x, stride) if stride > 1 else x
+        if x.dim() == 3:  # torch's one-dimensional layers do not keep channels last: a product would copy twice
+            return F.conv1d(selected, convolution.weight)
         return F.linear(selected.movedim(1, -1), convolution.weight.flatten(1)).movedim(-1, 1)
 
 
@@ -149,12 +154,30 @@ def _join_remainders(x: Tensor, step: int) -> Tensor:
     return split.permute(order).reshape(-1, *(step * part for part in parts), channels).movedim(-1, 1)
 
 
+class Pointwise1d(_PointwiseForward, nn.Conv1d):
+    """Convolution of kernel 1 over one side."""
+
+
 class Pointwise2d(_PointwiseForward, nn.Conv2d):
     """Convolution of kernel 1 over two sides."""
 
 
 class Pointwise3d(_PointwiseForward, nn.Conv3d):
     """Convolution of kernel 1 over three sides."""
+
+
+class DepthConvolution(nn.Conv3d):
+    """Convolution along the first of three sides, computed in two dimensions, the other two sides being one.
+
+    oneDNN 3.12 corrupts memory in the backward pass of the three-dimensional form: kernel (7, 1, 1), stride 2, side 5.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, S, *plane) -> (N, C_out, ceil(S / stride), *plane)."""
+        plane = x.shape[3:]
+        stride, padding = (self.stride[0], 1), (cast(int, self.padding[0]), 0)
+        y: Tensor = F.conv2d(x.flatten(3), self.weight.flatten(3), None, stride, padding, 1, self.groups)
+        return y.reshape(*y.shape[:3], *plane)
 
 
 class AveragePool3d(nn.AvgPool3d):
@@ -190,7 +213,7 @@ class Dilated3d(_DilatedForward, nn.Conv3d):
 
 _Table = Mapping[int, Callable[..., nn.Module]]
 _CONVOLUTION: _Table = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_POINTWISE: _Table = {1: nn.Conv1d, 2: Pointwise2d, 3: Pointwise3d}
+_POINTWISE: _Table = {1: Pointwise1d, 2: Pointwise2d, 3: Pointwise3d}
 _DILATED: _Table = {1: Dilated1d, 2: Dilated2d, 3: Dilated3d}
 _BATCH_NORM: _Table = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _AVERAGE_POOL: _Table = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: AveragePool3d}

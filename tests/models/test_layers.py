@@ -46,6 +46,26 @@ def test_dilated_is_a_dilated_convolution(sides, stride, kernel, layout):
     assert_equal_with_gradients(layer, x, stride=stride, dilation=2, padding=kernel // 2 * 2, groups=4)
 
 
+@pytest.mark.parametrize("layout", [torch.clone, channels_last])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [1, 5, 8])
+def test_depth_is_a_convolution_along_the_first_side(side, stride, layout):
+    layer = convolution(3, 4, (7, 1, 1), ndim=3, stride=(stride, 1, 1))
+    x = layout(torch.randn(2, 3, side, 3, 2, dtype=torch.float64))
+    assert_equal_with_gradients(layer, x, stride=(stride, 1, 1), padding=(3, 0, 0))
+
+
+@pytest.mark.parametrize("kernel", [1, (7, 1, 1)])
+def test_backward_stays_inside_its_memory(kernel):
+    """Forms that crash in oneDNN 3.12: a strided kernel 1, and one along the depth, with few channels and last."""
+    ndim = 2 if kernel == 1 else 3
+    layer = convolution(3, 3, kernel, ndim=ndim, stride=2 if kernel == 1 else (2, 1, 1))
+    for _ in range(100):
+        x = channels_last(torch.randn(4, 3, *[5] * ndim)).requires_grad_()
+        layer(x).square().sum().backward()
+    assert layer.weight.grad.isfinite().all()
+
+
 def test_a_stride_that_has_no_fast_form_is_left_to_torch():
     layer = convolution(2, 2, 3, ndim=2, stride=3, dilation=2)
     x = torch.randn(1, 2, 9, 9, dtype=torch.float64)
