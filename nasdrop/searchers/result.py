@@ -82,5 +82,26 @@ class Observer(Protocol):
         """That training is over, with this test accuracy in [0, 1]."""
 
 
-class Silent(Observer):
-    """An observer that keeps quiet; a base for one that listens to a part."""
+class Silent:
+    """An observer that keeps quiet."""
+
+    def planned(self, facts: Sequence[tuple[str, object]], rates: Sequence[DropRow]) -> None:
+        """Say nothing."""
+
+    def note(self, line: str) -> None:
+        """Say nothing."""
+
+    def trial_started(self, number: int, total: int) -> None:
+        """Say nothing."""
+
+    def epoch_ended(self, epoch: int, epochs: int, accuracy: float | None) -> None:
+        """Say nothing."""
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """Say nothing."""
+
+    def training_started(self, label: str, number: int, total: int) -> None:
+        """Say nothing."""
+
+    def training_ended(self, accuracy: float, seconds: float) -> None:
+        """Say nothing."""
