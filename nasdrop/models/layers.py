@@ -90,7 +90,7 @@ class _DenseGradientCat(torch.autograd.Function):
 
 
 class _PointwiseForward:
-    """Mixed into a convolution of kernel 1: a matrix product over the channels, in half the time on small maps.
+    """Mixed into a convolution of kernel 1: a matrix product over the channels, faster on small maps.
 
     A stride selects positions first: the backward pass of oneDNN's own strided form writes past its workspace where
     channels are few and last (uxlfoundation/oneDNN issue 6035).
@@ -109,7 +109,7 @@ class _PointwiseForward:
 
 
 class _DilatedForward:
-    """Mixed into a dilated convolution: a plain one, whose backward pass takes a half to an eighth of the time.
+    """Mixed into a dilated convolution: a plain one, whose backward pass is several times faster.
 
     With dilation d every output looks only at positions of its own remainder modulo d, so a stride of d is a plain
     convolution of every d-th position, and a stride of 1 is a plain convolution of each of the d^ndim remainders.
