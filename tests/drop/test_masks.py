@@ -1,6 +1,7 @@
 """The eager fast paths against plain operations, and every derivative that torch offers."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from nasdrop.drop import masks
 from nasdrop.drop.masks import _ZeroAndScale, check_rate, draw_dropped, zero_and_scale
 from nasdrop.errors import DropError
 
-SHAPES = [(7,), (6, 3, 2), (8, 120_000), (5, 3, 200, 300), (1, 40_000)]  # one operation, or one for each run of rows
+SHAPES = [(7,), (6, 3, 2), (8, 120_000), (5, 3, 200, 300), (8, 3, 9001), (1, 40_000)]  # small and large, odd and even
 
 
 def plain(x: Tensor, dropped: Tensor, keep: float) -> Tensor:
@@ -43,15 +44,30 @@ def test_equals_plain_operations(shape: tuple[int, ...], dtype: torch.dtype, dec
         assert torch.equal(masks._composite(values, dropped, keep), expected)
 
 
-def test_large_rows_are_done_run_by_run_and_small_ones_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_large_runs_of_rows_are_done_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
     by_runs = masks._by_runs
     monkeypatch.setattr(masks, "_by_runs", lambda x, rows, keep: done.append(rows) or by_runs(x, rows, keep))
     dropped = torch.tensor([True, False, False, True])[:, None]
-    zero_and_scale(torch.ones(4, 100), dropped, 0.5)
+    for columns in (100, 10_000):
+        x = torch.randn(4, columns)
+        assert torch.equal(_ZeroAndScale.apply(x, dropped, 0.5), plain(x, dropped, 0.5))
     assert done == []
-    zero_and_scale(torch.ones(4, 10_000 * 33 * torch.get_num_threads()), dropped, 0.5)
+    x = torch.randn(4, 30_000)
+    assert torch.equal(_ZeroAndScale.apply(x, dropped, 0.5), plain(x, dropped, 0.5))
     assert done == [[True, False, False, True]]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert torch.equal(_ZeroAndScale.apply(x, dropped, 0.5), plain(x, dropped, 0.5))
+    assert len(done) == 1
 
 
 def test_layouts_are_kept() -> None:
