@@ -6,62 +6,20 @@ A draw is a pure function of (rates, seed, epoch, step), made for the global bat
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
+from nasdrop.drop.draws import Draw, Path
 from nasdrop.drop.masks import check_rate
 from nasdrop.drop.modules import keep_float32
-from nasdrop.drop.policies import OPERATION_GROUPS, POLICIES, Policy, check_policy
+from nasdrop.drop.policies import OPERATION_GROUPS, POLICIES, Policy, check_fit, check_policy
 from nasdrop.drop.seeds import step_seed
 from nasdrop.drop.survivors import Nodes
-from nasdrop.errors import DropError, suggest
+from nasdrop.errors import DropError
 
-
-@dataclass(frozen=True)
-class Path:
-    """One input of a node's sum.
-
-    Args:
-        name: Unique in the network.
-        node: Global index of the sum that it enters.
-        cell: Index of its cell, from 0, reductions counted.
-        depth: (cell + 1) / cells, in (0, 1].
-        operation: Name of the operation.
-        identity: Whether it passes its input on unchanged.
-        edge: For a candidate operation: global index of the edge that it belongs to.
-        column: For an input of a fractal join: the column that it comes from, 0 being the shallowest.
-    """
-
-    name: str
-    node: int
-    cell: int
-    depth: float
-    operation: str = ""
-    identity: bool = False
-    edge: int | None = None
-    column: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.depth <= 1.0:
-            raise DropError(f"path {self.name}: depth has to be above 0 and at most 1, got {self.depth!r}")
-
-
-class Draw(NamedTuple):
-    """The masks of one step.
-
-    Attributes:
-        factors: (paths, rows) fp32 on the rates' device, 0 or 1 / P(live). At a fractal join of n inputs, n divided by
-            the number of live ones, so that the plain mean of the products is the mean over the live inputs. None where
-            a policy only chooses what runs.
-        choices: For operation groups the kept operations, bool (paths,), on the rates' device. For fractal columns the
-            column that a row runs alone, int64 (rows,) or (1,) for the batch, on the CPU; -1 for the local rule.
-    """
-
-    factors: Tensor | None
-    choices: Tensor | None = None
+__all__ = ["Draw", "Path", "PathDrop"]
 
 
 class PathDrop(nn.Module):
@@ -113,7 +71,7 @@ class PathDrop(nn.Module):
         self._at_least = at_least
         share = self._traits.global_share if global_share is None else global_share
         self.global_share = torch.tensor(float(check_rate("PathDrop global_share", share)), device="cpu")
-        self._check_paths()
+        check_fit(policy, self.paths, self.num_columns, groups)
         self._build()
 
     @property
@@ -153,7 +111,7 @@ class PathDrop(nn.Module):
 
         Args:
             rates: Rate of each path (paths,), usually `self.rates`.
-            rows: Samples of this rank.
+            rows: Samples of this rank, as many on every rank.
             seed: Any integer from 0 on.
             epoch: Epoch, from 0.
             step: Step, from 0.
@@ -203,9 +161,9 @@ class PathDrop(nn.Module):
         if self._rule != "none":
             return []
         used = self._path_rates(self.rates if rates is None else rates.to(self.rates.device)).tolist()
-        found = []
+        droppable, found = self.droppable, []
         for node, members in self._members(lambda path: path.node).items():
-            if all(self.droppable[index] for index in members):
+            if all(droppable[index] for index in members):
                 decisions = {self._units[index]: used[index] for index in members}
                 found.append((node, torch.tensor(list(decisions.values()), dtype=torch.float64).prod().item()))
         return found
@@ -288,32 +246,6 @@ class PathDrop(nn.Module):
         local = torch.where(live, self._size[:, None] / shared, 0.0)
         alone = torch.where(self._column[:, None] == choices, self._size[:, None].float(), 0.0)
         return torch.where(choices >= 0, alone, local)
-
-    def _check_paths(self) -> None:
-        names = [path.name for path in self.paths]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise DropError(f"PathDrop: names of paths have to differ, got {', '.join(twice)} more than once")
-        if self._traits.choice == "columns":
-            missing = set(range(max(1, self.num_columns))) - {path.column for path in self.paths}
-            if missing or any(path.column is None for path in self.paths):
-                raise DropError(
-                    f"PathDrop: policy {self.policy!r} needs paths of columns 0, 1, ..., got none of {missing}"
-                )
-        if self._traits.choice == "operations":
-            self._check_operations()
-
-    def _check_operations(self) -> None:
-        known = [name for names in self.groups for name in names]
-        mistakes = [
-            f"PathDrop: policy 'groups' needs the edge of path {path.name}, got None"
-            for path in self.paths
-            if path.edge is None
-        ]
-        unknown = dict.fromkeys(path.operation for path in self.paths if path.operation not in known)
-        mistakes += [f"PathDrop: operation {name!r} is in no group; {suggest(name, known)}" for name in unknown]
-        if mistakes:
-            raise DropError(*mistakes)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's
         before = self.rates

@@ -1,8 +1,11 @@
 """Which paths drop together: the policies of PathDrop, with their sources. One mechanism draws them all (paths.py)."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from nasdrop.drop.draws import Path
 from nasdrop.drop.functional import check_mode
 from nasdrop.drop.survivors import RULES
 from nasdrop.errors import DropError, suggest
@@ -97,6 +100,25 @@ OPERATION_GROUPS: tuple[tuple[str, ...], ...] = (
     ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "none"),
 )
 """DropNAS's two groups of the DARTS operations: with weights, and without."""
+
+
+def check_fit(policy: str, paths: Sequence[Path], num_columns: int, groups: Sequence[Sequence[str]]) -> None:
+    """Refuse paths that lack what a policy looks at, or that have one name twice."""
+    twice = [name for name, count in Counter(path.name for path in paths).items() if count > 1]
+    mistakes = [f"PathDrop: names of paths have to differ, got {name} more than once" for name in twice]
+    choice = POLICIES[policy].choice
+    if choice == "columns":
+        missing = set(range(max(1, num_columns))) - {path.column for path in paths}
+        if missing or any(path.column is None for path in paths):
+            mistakes.append(f"PathDrop: policy {policy!r} needs paths of columns 0, 1, ..., got none of {missing}")
+    if choice == "operations":
+        known = [name for names in groups for name in names]
+        homeless = [path.name for path in paths if path.edge is None]
+        mistakes += [f"PathDrop: policy 'groups' needs the edge of path {name}, got None" for name in homeless]
+        unknown = dict.fromkeys(path.operation for path in paths if path.operation not in known)
+        mistakes += [f"PathDrop: operation {name!r} is in no group; {suggest(name, known)}" for name in unknown]
+    if mistakes:
+        raise DropError(*mistakes)
 
 
 def check_policy(policy: str, mode: str, survivors: str, at_least: int, *, exempt_identity: bool) -> str:

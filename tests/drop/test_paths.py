@@ -401,37 +401,6 @@ def test_a_finite_difference_with_one_draw_is_the_hessian_vector_product() -> No
     assert (fresh - exact).abs().max() > 100 * (difference - exact).abs().max()
 
 
-@pytest.mark.parametrize(
-    ("paths", "policy", "options", "text"),
-    [
-        (edges(), "edges", {}, "no policy 'edges'; did you mean 'edge'"),
-        (edges(), "edge", {"mode": "rows"}, "mode has to be one of row, batch, got 'rows'"),
-        (edges(), "edge", {"survivors": "some"}, "no survivor rule 'some'"),
-        (edges(), "cell", {"survivors": "revive"}, "takes no survivor rule 'revive'"),
-        (edges(), "skip", {"exempt_identity": True}, "exempt_identity has to be False, got True"),
-        (edges(), "edge", {"at_least": 2}, "at_least has to be 1, or above it with a survivor rule, got 2"),
-        (edges(), "node", {"at_least": 0}, "at_least has to be 1"),
-        (candidates(), "groups", {}, "mode has to be 'batch', got 'row'"),
-        (edges(), "groups", {"mode": "batch"}, "needs the edge of path 0/0"),
-        ([Path("a", 0, 0, 1.0, "conv", edge=0)], "groups", {"mode": "batch"}, "operation 'conv' is in no group"),
-        (edges(), "local", {}, "needs paths of columns"),
-        (joins()[1:2], "global", {}, "got none of {0, 1}"),
-        (joins(), "fractal", {"global_share": 2.0}, "between 0 and 1, but got 2.0"),
-        (edges() + edges()[:1], "edge", {}, "names of paths have to differ, got 0/0 more than once"),
-    ],
-)
-def test_what_does_not_fit_is_refused(paths: list[Path], policy: str, options: dict[str, Any], text: str) -> None:
-    with pytest.raises(DropError) as caught:
-        PathDrop(paths, policy, **options)
-    assert text in str(caught.value)
-
-
-@pytest.mark.parametrize("depth", [0.0, 1.5, math.nan])
-def test_a_path_s_depth(depth: float) -> None:
-    with pytest.raises(DropError, match="depth has to be above 0 and at most 1"):
-        Path("a", 0, 0, depth)
-
-
 def test_set_rates_checks_range_and_number() -> None:
     path_drop = PathDrop(edges())
     path_drop.set_rates([0.1] * 18)
