@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import optuna
 import pytest
@@ -97,18 +98,34 @@ def states(folder):
     return study.get_trials(deepcopy=False)
 
 
+@contextmanager
+def running(folder, lines):
+    """A search in another process that has recorded so many epochs."""
+    command = [sys.executable, "-m", "nasdrop", "search", "digits", *SMALL, "--out", str(folder)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    metrics = folder / "metrics.jsonl"
+    with process:
+        while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= lines):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        yield process
+
+
+def test_ctrl_c_keeps_what_was_done_and_exits_with_130(tmp_path):
+    with running(tmp_path / "run", lines=2) as process:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert "Interrupted; what was done is kept" in err and "Traceback" not in err
+    assert list((tmp_path / "run" / "checkpoints").glob("trial-*.pt"))
+
+
 def test_kill_9_in_the_middle_of_a_trial(tmp_path):
     """The killed trial is asked again with the same cell, goes on from its checkpoint; the budget is met exactly."""
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "nasdrop", "search", "digits", *SMALL, "--out", str(folder)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
-    metrics = folder / "metrics.jsonl"
-    while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 7):  # the second trial's second epoch is over
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with running(folder, lines=7) as process:  # the second trial's second epoch is over
+        process.send_signal(signal.SIGKILL)
     killed = [trial for trial in states(folder) if trial.state is optuna.trial.TrialState.RUNNING]
     assert len(killed) == 1
 
@@ -119,7 +136,7 @@ def test_kill_9_in_the_middle_of_a_trial(tmp_path):
     retried = next(trial for trial in states(folder) if trial.user_attrs.get("retry_of") == killed[0].number)
     assert retried.params == killed[0].params and retried.state is optuna.trial.TrialState.COMPLETE
     run = f"trial-{key_of(Genotype.from_json(retried.user_attrs['genotype']))}"
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in lines if line.get("run") == run and "train/loss" in line]
     assert sorted(set(steps)) == [0, 1, 2, 3, 4]
     assert len(steps) <= 6  # at most the epoch whose checkpoint was being written is trained again

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nasdrop.drop.functional import dropout as drop_elements
 from nasdrop.drop.paths import Draw, Path, PathDrop
+from nasdrop.drop.policies import POLICIES
 from nasdrop.errors import ConfigError, DataError, DropError
 from nasdrop.models.cell import Cell
 from nasdrop.models.custom import load_custom
@@ -49,6 +50,7 @@ class Network(nn.Module):
 
     Raises:
         ConfigError: a size is out of range.
+        DropError: a drop option is wrong, or a policy that chooses operations or columns is asked for.
         GenotypeError: the genotype is not of the space.
         SpaceError: an operation is unknown, or a user's own cannot be built.
     """
@@ -72,6 +74,7 @@ class Network(nn.Module):
         _check_options(ndim, dropout)
         space.validate(genotype)
         options: DropOptions = {"exempt_identity": True, **(drop or {})}
+        _check_policy(options.get("policy", "edge"))
         skeleton = SKELETONS[space.skeleton](genotype, channels, num_cells, in_channels=in_channels, ndim=ndim)
         custom = custom_operations(space)
         self.genotype = genotype
@@ -181,6 +184,16 @@ class Network(nn.Module):
 def custom_operations(space: SearchSpace) -> Mapping[str, Builder]:
     """A space's own operations, imported from beside its file."""
     return {operation.name: load_custom(str(operation), operation.file) for operation in space.own_operations}
+
+
+def _check_policy(policy: str) -> None:
+    """Refuse policies that choose what a discrete network has not: they would drop nothing, and say nothing."""
+    choice = POLICIES[policy].choice if policy in POLICIES else ""
+    if choice:
+        fitting = ", ".join(name for name, entry in POLICIES.items() if not entry.choice)
+        raise DropError(
+            f"drop.policy: a network of discrete cells has no {choice} to choose, got {policy!r}; one of: {fitting}"
+        )
 
 
 def _check_sizes(**sizes: int) -> None:

@@ -298,6 +298,8 @@ def test_a_draw_that_does_not_fit(build):
         ({"space": "nas_bench_201", "num_cells": 4}, ConfigError, "must be divisible by the 3 stages"),
         ({"genotype": "DARTS_V2", "space": "tiny"}, GenotypeError, "genotype: "),
         ({"drop": {"policy": "edgy"}}, DropError, "did you mean 'edge'"),
+        ({"drop": {"policy": "groups", "mode": "batch"}}, DropError, "has no operations to choose, got 'groups'"),
+        ({"drop": {"policy": "global"}}, DropError, "has no columns to choose, got 'global'"),
     ],
 )
 def test_arguments_that_break_a_rule(build, options, error, message):
