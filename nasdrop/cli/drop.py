@@ -62,17 +62,14 @@ def drop_show(what: str, overrides: tuple[str, ...], epochs: int | None, cells: 
     from nasdrop.view.chart import rate_over_depth, rate_over_time, silent_nodes
     from nasdrop.view.terminal import chart, print_closing, stderr_console, stdout_console
 
-    settings = None
-    if what in CURVES or what in PRESETS:
-        if overrides:
-            raise DropError(f"{what}: only an experiment takes KEY=VALUE, got {' '.join(overrides)}")
-        schedule = make_schedule(what)
-    else:
-        settings = load_experiment(_known(what, [*CURVES, *PRESETS]), overrides)
-        drop = settings.drop
-        schedule = make_schedule(drop.schedule, drop.p, depth=drop.depth, clock=drop.clock)
-    epochs = epochs or (settings.train.epochs if settings else 50)
-    cells = cells or (settings.network.num_cells if settings else 20)
+    named = what in CURVES or what in PRESETS
+    if named and overrides:
+        raise DropError(f"{what}: only an experiment takes KEY=VALUE, got {' '.join(overrides)}")
+    settings = _as_experiment(what) if named else load_experiment(_known(what, [*CURVES, *PRESETS]), overrides)
+    drop = settings.drop
+    schedule = make_schedule(drop.schedule, drop.p, depth=drop.depth, clock=drop.clock)
+    epochs = epochs or settings.train.epochs
+    cells = cells or settings.network.num_cells
     grid = rate_grid(schedule, epochs=epochs, cells=cells)
     shown = sorted({0, cells // 2, cells - 1})
     moments = {"first epoch": 0, "middle epoch": epochs // 2, "last epoch": epochs - 1}
@@ -80,14 +77,14 @@ def drop_show(what: str, overrides: tuple[str, ...], epochs: int | None, cells: 
         "": rate_over_time({f"cell {cell}": [row[cell] for row in grid] for cell in shown}, epochs=epochs),
         "-depth": rate_over_depth({name: grid[epoch] for name, epoch in moments.items()}),
     }
-    if settings:
-        charts["-silent"] = silent_nodes({"expected": _expected_silent(settings, grid)}, epochs=epochs)
+    if silent := _expected_silent(settings, grid):
+        charts["-silent"] = silent_nodes(silent, epochs=epochs)
     console = stdout_console()
     for picture in charts.values():
         console.print(chart(picture, console))
         console.print()
     written = [_write(picture, out.with_stem(out.stem + suffix)) for suffix, picture in charts.items()] if out else []
-    print_closing(stderr_console(), written, f"nasdrop search {what}" if settings else "nasdrop drop list")
+    print_closing(stderr_console(), written, "nasdrop drop list" if named else f"nasdrop search {what}")
 
 
 def _known(what: str, schedules: list[str]) -> str:
@@ -100,25 +97,42 @@ def _known(what: str, schedules: list[str]) -> str:
     raise InputError(f"drop show: no preset, curve or experiment {what!r}; {suggest(what, known)}")
 
 
-def _expected_silent(settings: Experiment, grid: list[list[float]]) -> list[float]:
-    """Silent nodes that a sample may expect in each epoch, in a network of the space's first cell."""
+def _as_experiment(name: str) -> Experiment:
+    """A schedule of a paper's name as the paper's network has it: 20 cells, the paper's rate and policy."""
+    from nasdrop.drop import PRESETS, make_schedule
+
+    drop: dict[str, object] = {"p": make_schedule(name).p, "schedule": name}
+    if name in PRESETS:
+        preset = PRESETS[name]
+        drop |= {"policy": preset.policy, "mode": preset.mode, "exempt_identity": preset.exempt_identity}
+    size = {"num_cells": 20, "channels": 4}
+    return Experiment.model_validate({"name": name, "drop": drop, "network": size, "train": {"epochs": 50}})
+
+
+def _expected_silent(settings: Experiment, grid: list[list[float]]) -> dict[str, list[float]]:
+    """Expected silent nodes of a sample in each epoch: of DARTS_V2 in the darts space, else of some cell."""
     import random
 
     import torch
 
+    from nasdrop.drop import POLICIES
     from nasdrop.searchers.training import build_network
-    from nasdrop.space import SearchSpace
+    from nasdrop.space import Genotype, SearchSpace
 
+    policy = POLICIES.get(settings.drop.policy)
+    if policy is not None and policy.choice:
+        return {}  # chooses operations or columns, which a network of discrete cells has not
     space = SearchSpace.load(settings.space)
-    genotype = space.sample(random.Random(settings.seed))  # noqa: S311 - any cell shows it
+    name = "DARTS_V2" if space.name == "darts" else "a random cell"
+    genotype = (
+        Genotype.read(name) if space.name == "darts" else space.sample(random.Random(settings.seed))  # noqa: S311
+    )
+    size = settings.network.model_copy(update={"num_cells": len(grid[0])})
+    settings = settings.model_copy(update={"network": size})
     path_drop = build_network(settings, space, genotype, shape=(1, 32, 32), num_classes=10).path_drop
-    expected = []
-    for row in grid:
-        rates = [
-            row[path.cell] if drops else 0.0 for path, drops in zip(path_drop.paths, path_drop.droppable, strict=True)
-        ]
-        expected.append(path_drop.silent(torch.tensor(rates)))
-    return expected
+    droppable = torch.tensor(path_drop.droppable)
+    cells = [path.cell for path in path_drop.paths]
+    return {name: [path_drop.silent(torch.tensor(row)[cells] * droppable) for row in grid]}
 
 
 def _write(picture: "Chart", path: Path) -> Path:

@@ -155,6 +155,14 @@ def test_schedule_charts_are_written(nasdrop, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"x.svg", "x-depth.svg", "x-silent.svg"}
 
 
+@pytest.mark.parametrize(("name", "charts"), [("nasnet-v3", 3), ("p-darts", 3), ("cosine", 3), ("fractalnet", 2)])
+def test_every_kind_of_schedule_can_be_drawn(nasdrop, tmp_path, name, charts):
+    code, out, err = nasdrop("drop", "show", name, "--cells", "8", "--out", tmp_path / "x.png")
+    assert code == 0, err
+    assert len(list(tmp_path.glob("*.png"))) == charts
+    assert ("DARTS_V2" in out) == (charts == 3)
+
+
 def test_completion_offers_experiments_and_settings():
     from click.shell_completion import ShellComplete
 
