@@ -204,7 +204,7 @@ def load_network(folder: RunFolder) -> tuple[Network, tuple[int, ...]]:
         genotype = Genotype.from_json(metadata["genotype"])
     except (KeyError, ValueError) as error:
         raise RunFolderError(f"{folder.weights}: damaged: its metadata lack {error}") from None
-    space = SearchSpace.load(str(folder.sources / Path(resources.find("search_spaces", experiment.space)).name))
+    space = SearchSpace.load(str(folder.sources / f"{Path(experiment.space).stem}.toml"))
     network = build_network(experiment, space, genotype, shape=shape, num_classes=num_classes)
     network.load_state_dict(weights)
     return network.eval(), shape

@@ -14,6 +14,7 @@ import pytest
 
 import nasdrop
 from nasdrop import config, resources
+from nasdrop.errors import RunFolderError
 from nasdrop.experiment import load_network
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.journal import open_journal
@@ -147,3 +148,55 @@ def test_shipped_experiments_are_valid(name):
     experiment = config.load(Experiment, resources.find("experiments", name))
     assert experiment.name == name and experiment.description
     assert experiment.space in resources.names("search_spaces")
+
+
+OWN_SPACE = """
+name = "own"
+source = "this test"
+skeleton = "darts"
+
+[operations]
+shift = "my_ops:Shift"
+
+[cells.normal]
+inputs = 2
+nodes = 1
+operations = ["shift", "skip_connect"]
+
+[cells.reduction]
+inputs = 2
+nodes = 1
+operations = ["shift", "max_pool_3x3"]
+"""
+OWN_OPERATION = """
+from torch import nn
+
+
+class Shift(nn.Module):
+    def __init__(self, channels, stride, *, ndim, affine):
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels, affine=affine)
+
+    def forward(self, x):
+        return self.norm(self.convolution(x))
+"""
+
+
+def test_a_space_with_an_operation_of_ones_own_is_searched_and_kept(tmp_path):
+    """The run folder alone is enough: it works on when the user's files are gone, and refuses changed ones."""
+    (tmp_path / "own.toml").write_text(OWN_SPACE)
+    (tmp_path / "my_ops.py").write_text(OWN_OPERATION)
+    settings = [text for text in SMALL if not text.startswith(("space", "search.epochs", "search.trials"))]
+    given = (*settings, f"space={tmp_path / 'own.toml'}", "search.epochs=1", "search.min_epochs=1", "search.trials=2")
+    result = nasdrop.search("digits", *given, out=tmp_path / "run")
+    assert {"own.toml", "my_ops.py"} <= {path.name for path in (tmp_path / "run" / "sources").iterdir()}
+
+    (tmp_path / "my_ops.py").write_text(OWN_OPERATION + "\n# changed\n")
+    with pytest.raises(RunFolderError, match=r"my_ops\.py is"):
+        nasdrop.search("digits", *given, out=tmp_path / "run")
+    (tmp_path / "my_ops.py").unlink()
+    (tmp_path / "own.toml").unlink()
+    network, _ = load_network(RunFolder(result.folder))
+    used = {edge.operation for cell in result.genotype.cells for edge in cell.edges}
+    assert any(type(module).__name__ == "Shift" for module in network.modules()) == ("shift" in used)
