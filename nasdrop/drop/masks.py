@@ -5,7 +5,6 @@ values of 2), and 1/k is never rounded to x's dtype. A dropped value is exactly 
 """
 
 from collections.abc import Sequence
-from inspect import signature
 from itertools import groupby
 from numbers import Real
 from typing import Any
@@ -75,7 +74,11 @@ def zero_and_scale(x: Tensor, dropped: Tensor, keep: Rate) -> Tensor:
     """
     if torch.compiler.is_compiling() or x.numel() < _FEW or type(x) not in _PLAIN_TENSORS:
         return _composite(x, dropped, keep)
-    result: Tensor = _ZeroAndScale.apply(x, dropped, keep)  # type: ignore[no-untyped-call]
+    try:
+        result: Tensor = _ZeroAndScale.apply(x, dropped, keep)  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        # torch.func's transforms refuse a Function of the form that is called quickest, and plain operations suit them.
+        return _composite(x, dropped, keep)
     return result
 
 
@@ -95,20 +98,15 @@ class _ZeroAndScale(torch.autograd.Function):
     """The same in eager mode: one pass over the data, and only the mask is kept for backward."""
 
     @staticmethod
-    def forward(x: Tensor, dropped: Tensor, keep: Rate) -> Tensor:
-        """Compute the values."""
+    def forward(ctx: Any, x: Tensor, dropped: Tensor, keep: Rate) -> Tensor:
+        """Compute the values; keep the mask and the divisor, never x."""
+        saved = (dropped, keep) if isinstance(keep, Tensor) else (dropped,)
+        ctx.keep = None if isinstance(keep, Tensor) else keep
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
         if x.device.type == "cpu":
             return _on_cpu(x, dropped, keep)
         return _divide(x, keep).masked_fill_(dropped, 0.0)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Rate], output: Tensor) -> None:
-        """Keep the mask and the divisor, never x."""
-        _, dropped, keep = inputs
-        ctx.keep = None if isinstance(keep, Tensor) else keep
-        saved = (dropped, keep) if isinstance(keep, Tensor) else (dropped,)
-        ctx.save_for_backward(*saved)
-        ctx.save_for_forward(*saved)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -120,29 +118,10 @@ class _ZeroAndScale(torch.autograd.Function):
         """Zero and scale the tangent: the function is linear."""
         return _same_of(ctx, tangents[0])
 
-    @staticmethod
-    def vmap(
-        _info: object, in_dims: tuple[int | None, ...], x: Tensor, dropped: Tensor, keep: Rate
-    ) -> tuple[Tensor, int]:
-        """Move each batch dimension to the front and compute in plain operations."""
-        x = _batch_first(x, in_dims[0])
-        dropped = _batch_first(dropped, in_dims[1])
-        if isinstance(keep, Tensor) and in_dims[2] is not None:
-            keep = keep.reshape(-1, *[1] * (x.ndim - 1))
-        return _composite(x, dropped, keep), 0
-
-
-# torch asks for the signature at every call; found on the function, it need not be made each time (60 us of 140).
-_ZeroAndScale.forward.__signature__ = signature(_ZeroAndScale.forward)  # type: ignore[attr-defined]
-
 
 def _same_of(ctx: Any, values: Tensor) -> Tensor:
     dropped, *keep = ctx.saved_tensors
     return zero_and_scale(values, dropped, keep[0] if keep else ctx.keep)
-
-
-def _batch_first(values: Tensor, dim: int | None) -> Tensor:
-    return values.unsqueeze(0) if dim is None else values.movedim(dim, 0)
 
 
 def _divide(x: Tensor, keep: Rate) -> Tensor:
