@@ -46,13 +46,16 @@ class DropSettings(Settings):
     p: Probability = Field(0.2, description="the schedule's target: probability that a path is dropped")
     policy: str = Field("edge", description="which paths drop together: edge, ... (nasdrop drop list)")
     schedule: str = Field("linear", description="a curve over time, or a paper's preset (nasdrop drop list)")
-    depth: Literal["preset", "flat", "linear"] = Field("preset", description="flat: p for all cells; linear: p (i+1)/M")
-    clock: Literal["preset", "epoch", "epoch-inclusive", "step"] = Field(
-        "preset", description="progress: e/E, e/(E-1), or (step)/(steps) clipped"
+    depth: Literal["preset", "flat", "linear", "linear-from-zero"] = Field(
+        "preset", description="flat: p for all cells; linear: p (i+1)/M; linear-from-zero: p i/(M-1)"
+    )
+    clock: Literal["preset", "epoch", "epoch-inclusive", "epoch-ahead", "step", "step-ahead"] = Field(
+        "preset", description="progress: e/E, e/(E-1), (e+1)/E; of steps t/T or (t+1)/T, clipped"
     )
     mode: Literal["row", "batch"] = Field("row", description="one decision a sample, or one for the whole batch")
     exempt_identity: bool = Field(default=True, description="identity edges never drop (DARTS)")
-    survivors: Literal["none", "revive", "redraw"] = Field("none", description="keep at least one input of a node")
+    survivors: Literal["none", "revive", "redraw"] = Field("none", description="keep inputs of a node: how")
+    at_least: PositiveInt = Field(1, description="inputs that a node keeps under a survivor rule")
 
 
 class TrainSettings(Settings):

@@ -72,17 +72,21 @@ def zero_and_scale(x: Tensor, dropped: Tensor, keep: Rate) -> Tensor:
         dropped: Bool mask of x's rank, broadcast against it.
         keep: The divisor k. At 0 everything has to be dropped; nothing is divided by it then.
     """
-    if torch.compiler.is_compiling() or x.numel() < _FEW or type(x) not in _PLAIN_TENSORS:
+    if x.numel() < _FEW or type(x) not in _PLAIN_TENSORS or _is_transformed():
         return _composite(x, dropped, keep)
-    try:
-        result: Tensor = _ZeroAndScale.apply(x, dropped, keep)  # type: ignore[no-untyped-call]
-    except RuntimeError:
-        # torch.func's transforms refuse a Function of the form that is called quickest, and plain operations suit them.
-        return _composite(x, dropped, keep)
+    result: Tensor = _ZeroAndScale.apply(x, dropped, keep)  # type: ignore[no-untyped-call]
     return result
 
 
 _PLAIN_TENSORS = (Tensor, torch.nn.Parameter)
+
+
+def _is_transformed() -> bool:
+    """Whether a compiler or one of torch.func's transforms looks on: plain operations suit them.
+
+    The transforms refuse a Function of the form that is called quickest; `Function.apply` asks torch the same question.
+    """
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def _composite(x: Tensor, dropped: Tensor, keep: Rate) -> Tensor:

@@ -148,5 +148,6 @@ def build_network(
             "mode": drop.mode,
             "exempt_identity": drop.exempt_identity,
             "survivors": drop.survivors,
+            "at_least": drop.at_least,
         },
     )
