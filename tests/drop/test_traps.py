@@ -36,7 +36,7 @@ def test_a_bf16_uniform_below_k():
 def test_a_rounded_reciprocal_in_bf16():
     mask = torch.ones((), dtype=torch.bfloat16) / 0.99
     assert mask.item() == 1.0078125 and mask.item() * 0.99 - 1 == pytest.approx(-0.0023, abs=5e-5)
-    kept = torch.dropout(torch.ones(1000, dtype=torch.bfloat16), 0.01, True)  # noqa: FBT003 - without keywords
+    kept = torch.dropout(torch.ones(1000, dtype=torch.bfloat16), 0.01, True)
     assert set(kept.unique().tolist()) <= {0.0, 1.0078125}
     keeps = torch.linspace(0.5, 1.0, 100_001, dtype=torch.float64)[:-1]
     errors = ((1 / keeps).to(torch.bfloat16).double() * keeps - 1).abs()
