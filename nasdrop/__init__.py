@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nasdrop.experiment import search as search
     from nasdrop.exporters import export as export
+    from nasdrop.models.fractal import FractalNet as FractalNet
     from nasdrop.models.network import Network as Network
     from nasdrop.searchers.result import SearchResult as SearchResult
     from nasdrop.space import Genotype as Genotype
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from nasdrop.train import fit as fit
 
 _ROOMS = {
+    "FractalNet": "nasdrop.models.fractal",
     "Genotype": "nasdrop.space",
     "Network": "nasdrop.models.network",
     "SearchResult": "nasdrop.searchers.result",
@@ -27,7 +29,7 @@ _ROOMS = {
     "search": "nasdrop.experiment",
 }
 
-__all__ = ["Genotype", "Network", "SearchResult", "SearchSpace", "evaluate", "export", "fit", "search"]
+__all__ = ["FractalNet", "Genotype", "Network", "SearchResult", "SearchSpace", "evaluate", "export", "fit", "search"]
 
 
 def __getattr__(name: str) -> Any:

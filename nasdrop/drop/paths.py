@@ -87,7 +87,7 @@ class PathDrop(nn.Module):
         Raises:
             DropError: a rate is not in [0, 1], or their number is not that of the paths.
         """
-        values = torch.as_tensor(rates, dtype=torch.float32).detach().cpu()
+        values = torch.as_tensor(rates, dtype=torch.float32, device="cpu").detach()
         if values.ndim > 1 or (values.ndim == 1 and len(values) != len(self.paths)):
             raise DropError(
                 f"PathDrop: one rate, or one for each of {len(self.paths)} paths, got {tuple(values.shape)}"

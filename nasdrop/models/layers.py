@@ -23,15 +23,16 @@ def convolution(
     padding: int | None = None,
     dilation: int = 1,
     groups: int = 1,
+    bias: bool = False,
 ) -> nn.Module:
-    """A convolution without bias; `padding=None` pads so that stride 1 keeps the sides of an odd kernel."""
+    """A convolution; `padding=None` pads so that stride 1 keeps the sides of an odd kernel."""
     sides = kernel if isinstance(kernel, tuple) else (kernel,) * ndim
     pads = tuple(dilation * (side // 2) if padding is None else padding for side in sides)
     table = _POINTWISE if kernel == 1 else _DILATED if dilation > 1 else _CONVOLUTION
     along_depth = kernel != 1 and sides[1:] == (1, 1)
     options: dict[str, Any] = {"stride": stride, "padding": pads, "dilation": dilation, "groups": groups}
     layer: Callable[..., nn.Module] = DepthConvolution if along_depth else table[ndim]
-    return layer(channels_in, channels_out, sides, bias=False, **options)
+    return layer(channels_in, channels_out, sides, bias=bias, **options)
 
 
 def batch_norm(channels: int, *, ndim: int, affine: bool = True) -> nn.Module:
@@ -104,8 +105,8 @@ class _PointwiseForward:
         stride = convolution.stride[0]
         selected = every(x, stride) if stride > 1 else x
         if x.dim() == 3:  # torch's one-dimensional layers do not keep channels last: a product would copy twice
-            return F.conv1d(selected, convolution.weight)
-        return F.linear(selected.movedim(1, -1), convolution.weight.flatten(1)).movedim(-1, 1)
+            return F.conv1d(selected, convolution.weight, convolution.bias)
+        return F.linear(selected.movedim(1, -1), convolution.weight.flatten(1), convolution.bias).movedim(-1, 1)
 
 
 class _DilatedForward:
@@ -125,7 +126,7 @@ class _DilatedForward:
         padding = [side // 2 for side in convolution.kernel_size]
 
         def convolve(y: Tensor) -> Tensor:
-            return plain(y, convolution.weight, padding=padding, groups=convolution.groups)
+            return plain(y, convolution.weight, convolution.bias, padding=padding, groups=convolution.groups)
 
         if stride == dilation:
             return convolve(every(x, stride))
@@ -176,7 +177,7 @@ class DepthConvolution(nn.Conv3d):
         """(N, C_in, S, *plane) -> (N, C_out, ceil(S / stride), *plane)."""
         plane = x.shape[3:]
         stride, padding = (self.stride[0], 1), (cast(int, self.padding[0]), 0)
-        y: Tensor = F.conv2d(x.flatten(3), self.weight.flatten(3), None, stride, padding, 1, self.groups)
+        y: Tensor = F.conv2d(x.flatten(3), self.weight.flatten(3), self.bias, stride, padding, 1, self.groups)
         return y.reshape(*y.shape[:3], *plane)
 
 

@@ -9,6 +9,7 @@ from nasdrop.train.record import Recorder, read_metrics
 from nasdrop.train.report import EpochReport, FitResult
 from nasdrop.train.score import Score, evaluate
 from nasdrop.train.sources import SOURCES, locate
+from nasdrop.train.statistics import reestimate
 
 __all__ = [
     "SOURCES",
@@ -30,6 +31,7 @@ __all__ = [
     "locate",
     "num_steps",
     "read_metrics",
+    "reestimate",
     "save_weights",
     "set_threads",
     "train_batches",
