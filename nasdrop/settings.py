@@ -59,12 +59,15 @@ class DropSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """One training run: SGD with a cosine rate."""
+    """One training run: SGD with a falling rate."""
 
     epochs: PositiveInt = 20
     batch_size: PositiveInt = 128
     learning_rate: float = Field(0.1, gt=0, description="at the start of the cosine")
     final_learning_rate: float = Field(0.0, ge=0, description="at the end of the cosine")
+    decay: Literal["cosine", "halving"] = Field(
+        "cosine", description="halving: a tenth whenever half of the remaining epochs are over, four times (FractalNet)"
+    )
     warmup_epochs: int = Field(0, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(3e-4, ge=0)

@@ -6,7 +6,7 @@ that was killed and resumed ends with the bits of one that was not. No step wait
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,16 @@ from torch.nn.utils import clip_grad_norm_
 
 from nasdrop.drop.paths import Draw
 from nasdrop.drop.schedule import Schedule
-from nasdrop.drop.scheduler import DropScheduler
 from nasdrop.errors import ConfigError, DataError, RunError, RunFolderError
 from nasdrop.settings import TrainSettings
 from nasdrop.train import checkpoint as checkpoints
 from nasdrop.train.batches import arrange, memory_format, num_steps, train_batches
 from nasdrop.train.data import Dataset
 from nasdrop.train.device import derive_seed, deterministic, isolated_rng, seed_rng
+from nasdrop.train.draws import StepDraws
 from nasdrop.train.record import Recorder
-from nasdrop.train.report import CHARTS, EpochReport, FitResult, OnEpoch, record_epoch
-from nasdrop.train.score import autocasting, evaluate
+from nasdrop.train.report import EpochReport, FitResult, OnEpoch, charts, record_epoch
+from nasdrop.train.score import Score, autocasting, evaluate
 
 
 class DivergedError(RunError):
@@ -40,6 +40,7 @@ def fit(
     settings: TrainSettings,
     *,
     schedule: Schedule | None = None,
+    global_share: Schedule | None = None,
     seed: int = 0,
     device: torch.device | None = None,
     epochs: int | None = None,
@@ -51,11 +52,14 @@ def fit(
     """Train a network in place; at the end it is in evaluation mode.
 
     Args:
-        network: gives logits (N, classes), or in training a pair of logits and auxiliary logits. If it has a
-            `path_drop` (PathDrop), its forward takes a draw as `paths`.
+        network: gives logits (N, classes), or in training a pair of logits and auxiliary logits; of a tuple of
+            auxiliary logits the mean loss counts, with the weight 1. If it has a `path_drop` (PathDrop), its forward
+            takes a draw as `paths`; if it has `parts()`, those modules by name are scored beside it.
         data: `train` is trained on; `valid` is scored after each epoch, unless it is empty.
         settings: `settings.epochs` counts where the arguments below are missing.
         schedule: drop rates over time, for every drop module that DropScheduler finds; None leaves all rates alone.
+        global_share: the share of draws that run one column of a fractal network alone, by the
+            clock of `schedule`; None leaves it.
         seed: of order, augmentation and masks. The weights are the caller's.
         device: where to train; by default where the data are.
         epochs: epochs of this call.
@@ -75,11 +79,11 @@ def fit(
     full_epochs = full_epochs or epochs
     _check(data, settings, epochs, full_epochs)
     device = device or data.train.labels.device
-    training = _Training(network, data.to(device), settings, schedule, seed, full_epochs)
+    training = _Training(network, data.to(device), settings, schedule, seed, full_epochs, global_share)
     history = training.resume(checkpoint) if checkpoint and checkpoint.exists() else []
     resumed_at = len(history)
     if recorder and not history:
-        recorder.layout(CHARTS)
+        recorder.layout(charts(network))
     if on_epoch:
         for report in history:
             on_epoch(report)
@@ -98,10 +102,13 @@ def fit(
 
 
 def learning_rate(settings: TrainSettings, step: int, steps: int, full_epochs: int) -> float:
-    """The rate of a step: a line up over the warm-up epochs, then half a cosine down to the final rate.
+    """The rate of a step: a line up over the warm-up epochs, then down as `settings.decay` says.
+
+    Half a cosine ends at the final rate; "halving" divides by ten whenever half of the remaining steps are over, four
+    times in all (FractalNet, arXiv:1605.07648).
 
     Args:
-        settings: rates and warm-up.
+        settings: rates, warm-up and decay.
         step: from 0, over the whole training.
         steps: steps of an epoch.
         full_epochs: the budget, also for a training that stops early.
@@ -110,6 +117,8 @@ def learning_rate(settings: TrainSettings, step: int, steps: int, full_epochs: i
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
     progress = (step - warmup) / (full_epochs * steps - warmup)
+    if settings.decay == "halving":
+        return settings.learning_rate / float(10 ** min(4, math.floor(-math.log2(1 - progress))))
     share = (1 + math.cos(math.pi * progress)) / 2
     return settings.final_learning_rate + (settings.learning_rate - settings.final_learning_rate) * share
 
@@ -133,6 +142,7 @@ class _Training:
     schedule: Schedule | None
     seed: int
     full_epochs: int
+    global_share: Schedule | None = None
 
     def __post_init__(self) -> None:
         self.device = self.data.train.labels.device
@@ -150,7 +160,8 @@ class _Training:
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.autocast == "float16")
         self.steps = num_steps(self.data.train, self.settings.batch_size)
-        self.drop = _Drop(self.network, self.schedule, self.seed, self.full_epochs, self.steps)
+        budget = (self.seed, self.full_epochs, self.steps)
+        self.drop = StepDraws(self.network, self.schedule, *budget, global_share=self.global_share)
 
     def run_epoch(self, epoch: int) -> EpochReport:
         """Train one epoch and score it."""
@@ -169,15 +180,26 @@ class _Training:
             images += len(labels)
         train_loss = float(loss) / images
         _refuse_divergence("training", train_loss, epoch)
-        valid = None
+        valid, parts = None, {}
         if len(self.data.valid):
-            kinds = {"autocast": self.settings.autocast, "channels_last": self.settings.channels_last}
-            valid = evaluate(self.network, self.data.valid, self.data, **kinds)  # type: ignore[arg-type]
+            valid = self._score(self.network)
             _refuse_divergence("validation", valid.loss, epoch)
-        planned, realised = self.drop.rates(epoch)
-        seconds = time.perf_counter() - started
-        accuracy = int(correct) / images
-        return EpochReport(epoch, self.full_epochs, train_loss, accuracy, valid, rate, seconds, planned, realised)
+            parts = {name: self._score(part).accuracy for name, part in _parts(self.network).items()}
+        return EpochReport(
+            epoch=epoch,
+            epochs=self.full_epochs,
+            train_loss=train_loss,
+            train_accuracy=int(correct) / images,
+            valid=valid,
+            learning_rate=rate,
+            **self.drop.counts(epoch),
+            parts=parts,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _score(self, network: nn.Module) -> Score:
+        kinds = {"autocast": self.settings.autocast, "channels_last": self.settings.channels_last}
+        return evaluate(network, self.data.valid, self.data, **kinds)  # type: ignore[arg-type]
 
     def _step(self, batch: Tensor, labels: Tensor, rate: float, paths: Mapping[str, Draw]) -> tuple[Tensor, Tensor]:
         """One step of the optimiser; the loss and the number of correct answers stay on the device."""
@@ -185,7 +207,9 @@ class _Training:
             output = self.network(batch, **paths)
         logits, auxiliary = output if isinstance(output, tuple) else (output, None)
         loss = self._loss(logits, labels)
-        if auxiliary is not None:
+        if isinstance(auxiliary, tuple):
+            loss = loss + torch.stack([self._loss(part, labels) for part in auxiliary]).mean()
+        elif auxiliary is not None:
             loss = loss + self.settings.auxiliary_weight * self._loss(auxiliary, labels)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -246,45 +270,15 @@ class _Training:
             "seed": self.seed,
             "full_epochs": self.full_epochs,
             "schedule": repr(self.schedule),
+            "global_share": repr(self.global_share),
             **self.settings.model_dump(exclude={"epochs"}),
         }
 
 
-class _Drop:
-    """Drop path in the loop: rates by the schedule, one draw a step, and what was really dropped."""
-
-    def __init__(self, network: nn.Module, schedule: Schedule | None, seed: int, epochs: int, steps: int) -> None:
-        self.schedule, self.seed, self.epochs, self.steps = schedule, seed, epochs, steps
-        self.path_drop = getattr(network, "path_drop", None)
-        self.scheduler = (
-            DropScheduler(network, schedule, epochs=epochs, steps_per_epoch=steps) if schedule is not None else None
-        )
-        self._progress = math.nan
-
-    def paths(self, rows: int, epoch: int, step: int) -> dict[str, Draw]:
-        """The argument `paths` of a step's forward; nothing for a network that draws for itself or cannot drop."""
-        if self.schedule is None or self.scheduler is None:
-            return {}
-        whole, steps = epoch * self.steps + step, self.epochs * self.steps
-        progress = self.schedule.progress(epoch=epoch, epochs=self.epochs, step=whole, steps=steps)
-        if progress != self._progress:
-            self.scheduler.step(epoch, step)
-            self._progress = progress
-        if self.path_drop is None:
-            return {}
-        if self.schedule.p == 0:
-            return {"paths": Draw(None)}
-        draw = self.path_drop.draw(self.path_drop.rates, rows, self.seed, epoch, step)
-        self.scheduler.observe(draw)
-        return {"paths": draw}
-
-    def rates(self, epoch: int) -> tuple[dict[str, float], dict[str, float]]:
-        """Planned rates at the middle of the epoch, and realised ones since the last call."""
-        if self.scheduler is None:
-            return {}, {}
-        self.scheduler.step(epoch, self.steps // 2)
-        self._progress = math.nan
-        return self.scheduler.planned(), self.scheduler.realised()
+def _parts(network: nn.Module) -> Mapping[str, nn.Module]:
+    """What a network wants scored beside itself."""
+    parts: Callable[[], Mapping[str, nn.Module]] | None = getattr(network, "parts", None)
+    return parts() if parts else {}
 
 
 def _refuse_divergence(split: str, loss: float, epoch: int) -> None:

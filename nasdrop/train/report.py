@@ -21,6 +21,13 @@ CHARTS: Layout = {
         "realised share of dropped paths a cell": ["Multiline", ["drop/realised/cell_.*"]],
     },
 }
+FRACTAL_CHARTS: Layout = {
+    "Fractal": {
+        "accuracy of each column alone": ["Multiline", ["valid/accuracy", "valid/column_.*"]],
+        "share of draws that run the columns": ["Multiline", ["fractal/drawn/.*"]],
+        "live inputs of each join": ["Multiline", ["fractal/live_inputs/.*"]],
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class EpochReport:
         seconds: wall time, evaluation included.
         planned: drop probability of each path and module, as planned for the middle of the epoch.
         realised: share of samples for which each path was dropped, counted.
+        drawn: of a fractal network, the share of samples under the local rule and of each column alone, counted.
+        parts: validation accuracy of each part that the network scores beside the whole, in [0, 1].
         replayed: true when the epoch was trained before an interruption and is only told again.
     """
 
@@ -49,6 +58,8 @@ class EpochReport:
     seconds: float
     planned: Mapping[str, float] = field(default_factory=dict, repr=False)
     realised: Mapping[str, float] = field(default_factory=dict, repr=False)
+    drawn: Mapping[str, float] = field(default_factory=dict, repr=False)
+    parts: Mapping[str, float] = field(default_factory=dict, repr=False)
     replayed: bool = False
 
     def state(self) -> dict[str, Any]:
@@ -83,6 +94,12 @@ class FitResult:
         return self.history[-1].valid if self.history else None
 
 
+def charts(network: nn.Module) -> Layout:
+    """How TensorBoard arranges what a network's training records."""
+    path_drop = getattr(network, "path_drop", None)
+    return {**CHARTS, **FRACTAL_CHARTS} if path_drop and path_drop.num_columns else CHARTS
+
+
 def record_epoch(recorder: Recorder, report: EpochReport, network: nn.Module) -> None:
     """Write an epoch into the records, drop rates as means over the paths of a cell that can drop."""
     values = {
@@ -96,7 +113,20 @@ def record_epoch(recorder: Recorder, report: EpochReport, network: nn.Module) ->
     path_drop = getattr(network, "path_drop", None)
     for kind, rates in (("planned", report.planned), ("realised", report.realised)):
         values |= {f"drop/{kind}/{name}": rate for name, rate in cell_means(rates, path_drop).items()}
+    values |= {f"valid/{name}": accuracy for name, accuracy in report.parts.items()}
+    values |= {f"fractal/drawn/{name.replace(' ', '_')}": share for name, share in report.drawn.items()}
+    values |= {f"fractal/live_inputs/{name}": live for name, live in live_inputs(report.realised, path_drop).items()}
     recorder.scalars(values, report.epoch)
+
+
+def live_inputs(realised: Mapping[str, float], path_drop: PathDrop | None) -> dict[str, float]:
+    """Mean number of live inputs of each fractal join, draws that run one column included."""
+    joins: dict[str, float] = {}
+    for path in path_drop.paths if path_drop else ():
+        if path.column is not None and path.name in realised:
+            name = f"join_{path.node:02d}"
+            joins[name] = joins.get(name, 0.0) + 1.0 - realised[path.name]
+    return joins
 
 
 def cell_means(rates: Mapping[str, float], path_drop: PathDrop | None) -> dict[str, float]:

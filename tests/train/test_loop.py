@@ -55,6 +55,15 @@ def test_the_rate_is_torchs_cosine_at_the_beginning_of_each_epoch():
         scheduler.step()
 
 
+def test_the_published_fractal_decay_divides_by_ten_at_200_300_350_and_375_of_400_epochs():
+    settings = TrainSettings(learning_rate=0.02, decay="halving")
+    rates = [learning_rate(settings, epoch * 3, 3, 400) for epoch in range(400)]
+    changes = [epoch for epoch in range(1, 400) if rates[epoch] != rates[epoch - 1]]
+    assert changes == [200, 300, 350, 375]
+    assert rates[0] == 0.02
+    assert rates[-1] == pytest.approx(0.02 / 10_000)
+
+
 def test_warm_up_is_a_line_that_ends_at_the_full_rate():
     settings = TrainSettings(learning_rate=0.4, warmup_epochs=2)
     rates = [learning_rate(settings, step, 5, 10) for step in range(50)]

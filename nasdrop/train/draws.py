@@ -1,0 +1,71 @@
+"""Drop path in the training loop: rates by the schedule, one draw a step, and what was really dropped."""
+
+import math
+from typing import Any
+
+from torch import nn
+
+from nasdrop.drop.paths import Draw
+from nasdrop.drop.schedule import Schedule
+from nasdrop.drop.scheduler import DropScheduler
+
+
+class StepDraws:
+    """The draws of one training.
+
+    Args:
+        network: any module; it takes draws if it has a `path_drop` (PathDrop).
+        schedule: rates over time; None leaves everything alone.
+        seed: of the draws.
+        epochs: the full budget.
+        steps: steps of an epoch.
+        global_share: for fractal networks, the share of draws that run one column alone, over time; None leaves it.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule | None,
+        seed: int,
+        epochs: int,
+        steps: int,
+        *,
+        global_share: Schedule | None = None,
+    ) -> None:
+        self.schedule, self.seed, self.epochs, self.steps = schedule, seed, epochs, steps
+        self.path_drop = getattr(network, "path_drop", None)
+        self.scheduler = None
+        if schedule is not None:
+            self.scheduler = DropScheduler(
+                network, schedule, epochs=epochs, steps_per_epoch=steps, global_share=global_share
+            )
+        share = float(self.path_drop.global_share) if self.path_drop else 0.0
+        share = share if global_share is None else global_share.p
+        self.never = schedule is None or (schedule.p == 0 and share == 0)
+        self._progress = math.nan
+
+    def paths(self, rows: int, epoch: int, step: int) -> dict[str, Draw]:
+        """The argument `paths` of a step's forward; nothing for a network that draws for itself or cannot drop."""
+        if self.schedule is None or self.scheduler is None:
+            return {}
+        whole, steps = epoch * self.steps + step, self.epochs * self.steps
+        progress = self.schedule.progress(epoch=epoch, epochs=self.epochs, step=whole, steps=steps)
+        if progress != self._progress:
+            self.scheduler.step(epoch, step)
+            self._progress = progress
+        if self.path_drop is None:
+            return {}
+        if self.never:
+            return {"paths": Draw(None)}
+        draw = self.path_drop.draw(self.path_drop.rates, rows, self.seed, epoch, step)
+        self.scheduler.observe(draw)
+        return {"paths": draw}
+
+    def counts(self, epoch: int) -> dict[str, Any]:
+        """`planned` rates at the middle of the epoch; `realised` ones and `drawn` columns since the last call."""
+        if self.scheduler is None:
+            return {"planned": {}, "realised": {}, "drawn": {}}
+        self.scheduler.step(epoch, self.steps // 2)
+        self._progress = math.nan
+        drawn = self.scheduler.realised_columns()  # before the realised rates, whose reading starts anew
+        return {"planned": self.scheduler.planned(), "realised": self.scheduler.realised(), "drawn": drawn}
