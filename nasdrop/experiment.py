@@ -6,21 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from nasdrop import config, resources
 from nasdrop.drop import DropScheduler
-from nasdrop.errors import RunFolderError
+from nasdrop.errors import ConfigError, RunFolderError
 from nasdrop.exporters import text
 from nasdrop.files import write_json, write_text
 from nasdrop.models.network import Network
 from nasdrop.run_folder import RunFolder, default_path, set_aside
-from nasdrop.searchers.evaluators import TrainingEvaluator
+from nasdrop.searchers.evaluators import Evaluator, Function, FunctionEvaluator, TableEvaluator, TrainingEvaluator
 from nasdrop.searchers.finals import BEST, Candidate, FinalScore, candidates, check, train_finals
 from nasdrop.searchers.result import Observer, SearchResult, Silent
 from nasdrop.searchers.study import StudySearch
+from nasdrop.searchers.table import Table
 from nasdrop.searchers.training import Outcome, Training, build_network
 from nasdrop.settings import Experiment
 from nasdrop.space import Genotype, SearchSpace
@@ -42,13 +43,17 @@ class Report:
     written: tuple[Path, ...]
 
 
-def search(experiment: str | Path | Experiment, *overrides: str, out: Path | None = None) -> SearchResult:
+def search(
+    experiment: str | Path | Experiment, *overrides: str, out: Path | None = None, evaluator: Function | None = None
+) -> SearchResult:
     """Search cells as an experiment says, train and score the best one; continue where an equal call stopped.
 
     Args:
         experiment: a file, a shipped name, or the settings themselves.
         overrides: texts such as `search.trials=5`.
-        out: the run folder; by default `runs/<name>-<digest>`.
+        out: the run folder; by default `runs/<name>-<digest>`. A changed evaluator wants another one.
+        evaluator: gives a cell its value instead of a training: called with a genotype and `report(epoch, value)`,
+            returns a number, higher is better. Nothing is trained then.
 
     Raises:
         InputError: the experiment, the space, the data or the run folder is wrong.
@@ -56,7 +61,10 @@ def search(experiment: str | Path | Experiment, *overrides: str, out: Path | Non
     """
     if not isinstance(experiment, Experiment):
         experiment = config.load(Experiment, resources.find("experiments", str(experiment)), overrides)
-    return run(experiment, open_folder(experiment, out), Silent()).search
+    if evaluator is not None:
+        settings = experiment.search.model_copy(update={"evaluator": "python"})
+        experiment = experiment.model_copy(update={"search": settings})
+    return run(experiment, open_folder(experiment, out), Silent(), evaluator).search
 
 
 def open_folder(experiment: Experiment, out: Path | None = None, *, fresh: bool = False) -> RunFolder:
@@ -68,9 +76,11 @@ def open_folder(experiment: Experiment, out: Path | None = None, *, fresh: bool 
     return RunFolder(path)
 
 
-def run(experiment: Experiment, folder: RunFolder, observer: Observer) -> Report:
+def run(experiment: Experiment, folder: RunFolder, observer: Observer, function: Function | None = None) -> Report:
     """Experiment -> space -> search -> genotype -> network -> files."""
     space = SearchSpace.load(experiment.space)
+    if experiment.search.evaluator != "training":
+        return run_untrained(experiment, space, folder, observer, function)
     device = choose_device(experiment.device)
     set_threads(experiment.threads)
     data = load(experiment.data)
@@ -81,9 +91,8 @@ def run(experiment: Experiment, folder: RunFolder, observer: Observer) -> Report
             observer.note(f"the baseline {experiment.final.genotype} is left out: {reason}")
             training = without_published(training)
         announce(training, folder, observer)
-        result = search_cells(training, folder, observer)
-        write_text(folder.genotype, text(result.genotype, "json"))
-        write_text(folder.picture, text(result.genotype, "svg"))
+        evaluator = TrainingEvaluator(training, experiment.search.epochs, experiment.seed)
+        result = search_cells(experiment, space, evaluator, folder, observer)
         finals = score_best(training, data.merged(), result, folder, observer)
     written = (folder.genotype, folder.picture, folder.weights, folder.result)
     return Report(replace(result, folder=folder.path), tuple(finals), written)
@@ -109,18 +118,55 @@ def open_recorder(folder: RunFolder, label: str) -> Recorder:
     return Recorder(folder.events / label, metrics=folder.metrics, run=label)
 
 
-def search_cells(training: Training, folder: RunFolder, observer: Observer) -> SearchResult:
-    """The Optuna study."""
-    experiment = training.experiment
-    return StudySearch(
-        training.space,
+def search_cells(
+    experiment: Experiment, space: SearchSpace, evaluator: Evaluator, folder: RunFolder, observer: Observer
+) -> SearchResult:
+    """The Optuna study; the best cell goes into the run folder."""
+    result = StudySearch(
+        space,
         experiment.search,
-        TrainingEvaluator(training, experiment.search.epochs, experiment.seed),
+        evaluator,
         journal=folder.journal,
         name=experiment.name,
         seed=experiment.seed,
         observer=observer,
     ).run()
+    write_text(folder.genotype, text(result.genotype, "json"))
+    write_text(folder.picture, text(result.genotype, "svg"))
+    return result
+
+
+def run_untrained(
+    experiment: Experiment, space: SearchSpace, folder: RunFolder, observer: Observer, function: Function | None
+) -> Report:
+    """A search whose cells are looked up, or valued by a user's function: no data, no network, no weights."""
+    settings, table = experiment.search, None
+    if settings.evaluator == "table":
+        table = Table.load(settings.table.name, space)
+    elif function is None:
+        raise ConfigError("search.evaluator: 'python' is for nasdrop.search(..., evaluator=a_function)")
+    evaluator = TableEvaluator(table, settings.table.value) if table else FunctionEvaluator(cast(Function, function))
+    with folder.locked():
+        folder.claim(experiment, sources(space))
+        facts = [
+            ("run folder", folder.path),
+            ("space", f"{space.name}: {space.size:.3g} genotypes"),
+            ("search", f"{settings.trials} cells, {settings.sampler}"),
+            ("values", f"{settings.table.value} of {table.name}" if table else "a function of the caller's"),
+        ]
+        observer.planned(facts, ())
+        result = search_cells(experiment, space, evaluator, folder, observer)
+        measured = table.describe(result.genotype) if table else {}
+        summary = {
+            "validation_accuracy": result.score,
+            "genotype": result.genotype.to_text("json"),
+            "table": measured,
+        }
+        write_json(folder.result, summary)
+    if measured:
+        accuracies = (f"{name} {value:.2f} %" for name, value in measured.items() if "accuracy" in name)
+        observer.note(f"best cell: {', '.join(accuracies)}")
+    return Report(replace(result, folder=folder.path), (), (folder.genotype, folder.picture, folder.result))
 
 
 def score_best(

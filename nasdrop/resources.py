@@ -1,14 +1,15 @@
-"""Where shipped data lies: search spaces and experiments, in a wheel, an editable install and a checkout alike."""
+"""Where shipped data lies: search spaces, experiments, tables; in a wheel, an editable install and a checkout alike."""
 
 from pathlib import Path
 from typing import Literal
 
-from nasdrop.errors import ConfigError, InputError, SpaceError, suggest
+from nasdrop.errors import ConfigError, DataError, InputError, SpaceError, suggest
 
-Kind = Literal["search_spaces", "experiments"]
+Kind = Literal["search_spaces", "experiments", "tables"]
 
 _PACKAGE = Path(__file__).parent
-_ERRORS: dict[Kind, type[InputError]] = {"search_spaces": SpaceError, "experiments": ConfigError}
+_ERRORS: dict[Kind, type[InputError]] = {"search_spaces": SpaceError, "experiments": ConfigError, "tables": DataError}
+_ENDINGS: dict[Kind, str] = {"search_spaces": ".toml", "experiments": ".toml", "tables": ".npz"}
 
 
 def folder(kind: Kind) -> Path:
@@ -19,7 +20,7 @@ def folder(kind: Kind) -> Path:
 
 def names(kind: Kind) -> list[str]:
     """Names of the shipped files, without their ending."""
-    return sorted(path.stem for path in folder(kind).glob("*.toml"))
+    return sorted(path.stem for path in folder(kind).glob(f"*{_ENDINGS[kind]}"))
 
 
 def find(kind: Kind, name_or_path: str) -> Path:
@@ -31,11 +32,12 @@ def find(kind: Kind, name_or_path: str) -> Path:
     Raises:
         SpaceError: no search space of that name or path exists.
         ConfigError: likewise for an experiment.
+        DataError: likewise for a table.
     """
     path = Path(name_or_path)
     if path.is_file():
         return path
-    shipped = folder(kind) / f"{path.stem}.toml"
+    shipped = folder(kind) / f"{path.stem}{_ENDINGS[kind]}"
     written_plainly = name_or_path == path.stem or path.parent.name == kind
     if written_plainly and shipped.is_file():
         return shipped

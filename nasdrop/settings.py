@@ -82,12 +82,23 @@ class TrainSettings(Settings):
     deterministic: bool = False
 
 
+class TableSettings(Settings):
+    """Which measured table a search looks its cells up in."""
+
+    name: str = Field("nas_bench_201_cifar10", description="a shipped table, or the path of a .csv, .csv.gz or .npz")
+    value: str = Field("valid_accuracy_200", description="the column that the search sees")
+
+
 class StudySettings(Settings):
     """An Optuna study over discrete cells."""
 
     kind: Literal["study"] = "study"
     trials: PositiveInt = 20
     epochs: PositiveInt = Field(8, description="most epochs of one trial; a pruned trial has fewer")
+    evaluator: Literal["training", "table", "python"] = Field(
+        "training", description="what a cell's value is: trained, looked up, or by `nasdrop.search(..., evaluator=...)`"
+    )
+    table: TableSettings = TableSettings()
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["none", "median", "successive_halving", "hyperband"] = "successive_halving"
     min_epochs: PositiveInt = Field(2, description="epochs before a trial may be pruned")

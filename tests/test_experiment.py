@@ -14,7 +14,7 @@ import pytest
 
 import nasdrop
 from nasdrop import config, resources
-from nasdrop.errors import RunFolderError
+from nasdrop.errors import ConfigError, RunFolderError
 from nasdrop.experiment import load_network
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.journal import open_journal
@@ -200,3 +200,26 @@ def test_a_space_with_an_operation_of_ones_own_is_searched_and_kept(tmp_path):
     network, _ = load_network(RunFolder(result.folder))
     used = {edge.operation for cell in result.genotype.cells for edge in cell.edges}
     assert any(type(module).__name__ == "Shift" for module in network.modules()) == ("shift" in used)
+
+
+def test_a_search_over_a_table_trains_nothing_and_goes_on(tmp_path):
+    few = nasdrop.search("nas_bench_201_table", "search.trials=12", out=tmp_path / "run")
+    more = nasdrop.search("nas_bench_201_table", "search.trials=20", out=tmp_path / "run")
+    assert more.history[: len(few.history)] == few.history
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["validation_accuracy"] == more.score == result["table"]["valid_accuracy_200"] / 100
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"genotype.json", "cell.svg", "study.journal"}
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_a_search_with_a_function_of_the_users_own(tmp_path):
+    def skips(genotype, report):
+        report(1, 0.0)
+        return sum(edge.operation == "skip_connect" for cell in genotype.cells for edge in cell.edges)
+
+    asked = ("space=tiny", "search.trials=30", "search.pruner=none")
+    result = nasdrop.search("digits", *asked, out=tmp_path / "run", evaluator=skips)
+    assert result.score == max(record.value for record in result.history) == skips(result.genotype, lambda *epoch: None)
+    assert config.load(Experiment, tmp_path / "run" / "experiment.toml").search.evaluator == "python"
+    with pytest.raises(ConfigError, match=r"search.evaluator: 'python' is for nasdrop.search"):
+        nasdrop.search("digits", *asked, "search.evaluator=python", out=tmp_path / "run")

@@ -16,7 +16,7 @@ def search(experiment: str, overrides: tuple[str, ...], out: Path | None, fresh:
     """Search cells as EXPERIMENT says, then train the best one and its baselines and score them on test.
 
     EXPERIMENT is a file or a shipped name. Settings are changed by KEY=VALUE, such as search.trials=40. The same
-    command again continues the run.
+    command again continues the run. Where cells are looked up in a table, nothing is trained.
     """
     settings = load_experiment(experiment, overrides)
     from nasdrop.experiment import open_folder, run
@@ -33,6 +33,7 @@ def search(experiment: str, overrides: tuple[str, ...], out: Path | None, fresh:
     ]
     out_console.print(table(["trial", "validation", "params", "time"], best, title="Best cells of the search"))
     out_console.print()
-    out_console.print(results_table(report.finals))
-    out_console.print()
+    if report.finals:
+        out_console.print(results_table(report.finals))
+        out_console.print()
     print_closing(log, report.written, f"nasdrop show {folder.path}")

@@ -1,10 +1,15 @@
-"""A genotype's value: by training it. Knows no study; whoever asks decides when to stop, by raising in `report`."""
+"""A genotype's value: by training it, by a table, or by a user's own function.
 
+Evaluators know no study; whoever asks decides when to stop, by raising in `report`.
+"""
+
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nasdrop.errors import RunError
+from nasdrop.errors import DataError, RunError
+from nasdrop.searchers.table import Table
 from nasdrop.searchers.training import Training
 from nasdrop.space import Genotype
 from nasdrop.train import DivergedError
@@ -33,6 +38,10 @@ class Evaluation:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
+Function = Callable[[Genotype, Report], float | Evaluation]
+"""A user's own evaluator: called with a genotype and `report`, returns its value; higher is better."""
+
+
 class Evaluator(Protocol):
     """Gives a genotype its value."""
 
@@ -46,6 +55,70 @@ class Evaluator(Protocol):
 
     def parameters(self, genotype: Genotype) -> int:
         """Weights of the cell's network, auxiliary head apart."""
+
+
+class TableEvaluator:
+    """Look a cell up: microseconds instead of hours, with the seconds that a training would have taken.
+
+    Args:
+        table: what was measured.
+        value: the column that the search sees, an accuracy in percent, on anything but the test split.
+
+    Raises:
+        DataError: the table has no such column, or it is not one that a search may see.
+    """
+
+    def __init__(self, table: Table, value: str = "valid_accuracy_200") -> None:
+        self.table, self.values = table, table.column(value)
+        if "accuracy" not in value or value.startswith("test"):
+            raise DataError(
+                f"table {table.name}: a search sees an accuracy that is not of the test split, got {value!r}"
+            )
+        epochs = value.rpartition("_")[2]
+        self.epochs = int(epochs) if epochs.isdecimal() else 0
+
+    def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
+        """Look up; see Evaluator. Nothing is reported on the way: a table knows ends alone."""
+        row = self.table.row(genotype)
+        if row is None or not math.isfinite(self.values[row]):
+            raise Failed("the table does not hold this cell")
+        attributes: dict[str, Any] = {"parameters": self.parameters(genotype)}
+        seconds = self._number("train_seconds_per_epoch", row)
+        if self.epochs and math.isfinite(seconds):  # half of the training images are the validation split's
+            attributes["simulated_seconds"] = round(self.epochs * seconds / 2, 3)
+        return Evaluation(float(self.values[row]) / 100, attributes)
+
+    def parameters(self, genotype: Genotype) -> int:
+        """Weights of the cell's network, 0 where the table does not tell."""
+        row = self.table.row(genotype)
+        millions = math.nan if row is None else self._number("params_m", row)
+        return round(1e6 * millions) if math.isfinite(millions) else 0
+
+    def _number(self, name: str, row: int) -> float:
+        return float(self.table.columns[name][row]) if name in self.table.columns else math.nan
+
+
+class FunctionEvaluator:
+    """A user's own function as an evaluator.
+
+    Args:
+        function: gives the value.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+
+    def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
+        """Call the function; see Evaluator. A value that is not finite fails the cell."""
+        result = self.function(genotype, report)
+        evaluation = result if isinstance(result, Evaluation) else Evaluation(float(result))
+        if not math.isfinite(evaluation.value):
+            raise Failed(f"its value must be finite, got {evaluation.value}")
+        return evaluation
+
+    def parameters(self, genotype: Genotype) -> int:
+        """Nobody knows: 0."""
+        return 0
 
 
 class TrainingEvaluator:

@@ -4,9 +4,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from nasdrop.errors import DataError
 from nasdrop.models.cost import Cost
-from nasdrop.searchers.evaluators import Failed, Pruned, TrainingEvaluator
-from nasdrop.space import Genotype
+from nasdrop.searchers.evaluators import (
+    Evaluation,
+    Failed,
+    FunctionEvaluator,
+    Pruned,
+    TableEvaluator,
+    TrainingEvaluator,
+)
+from nasdrop.searchers.table import Table
+from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import DivergedError, Score
 
 GENOTYPE = Genotype.read("DARTS_V2")
@@ -68,3 +77,51 @@ def test_a_failure_of_one_cell(error, message):
 def test_any_other_error_is_not_hidden():
     with pytest.raises(RuntimeError, match="shapes"):
         TrainingEvaluator(Training(RuntimeError("shapes do not fit")), 3, 0)(GENOTYPE, lambda *epoch: None)
+
+
+SKIPS = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|"
+
+
+@pytest.fixture(scope="module")
+def table():
+    return Table.load("nas_bench_201_cifar10", SearchSpace.load("nas_bench_201"))
+
+
+def test_a_look_up_with_its_simulated_seconds(table):
+    """All skips: 12 epochs on half of the images; every number from the table's own row."""
+    cell = Genotype.read(SKIPS)
+    row = table.describe(cell)
+    evaluation = TableEvaluator(table, "valid_accuracy_12")(cell, lambda *epoch: None)
+    assert evaluation.value == row["valid_accuracy_12"] / 100
+    assert evaluation.attributes["parameters"] == 73_306
+    assert evaluation.attributes["simulated_seconds"] == round(6 * row["train_seconds_per_epoch"], 3)
+
+
+def test_what_a_table_cannot_tell(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(f"arch,accuracy\n{SKIPS},\n")
+    space = SearchSpace.load("nas_bench_201")
+    evaluator = TableEvaluator(Table.load(path, space), "accuracy")
+    for cell in (Genotype.read(SKIPS), Genotype.read(SKIPS.replace("skip_connect~0", "nor_conv_3x3~0"))):
+        assert evaluator.parameters(cell) == 0
+        with pytest.raises(Failed, match="the table does not hold this cell"):
+            evaluator(cell, lambda *epoch: None)
+    path.write_text(f"arch,accuracy\n{SKIPS},50\n")
+    assert TableEvaluator(Table.load(path, space), "accuracy")(Genotype.read(SKIPS), print) == Evaluation(
+        0.5, {"parameters": 0}
+    )
+
+
+@pytest.mark.parametrize("column", ["test_accuracy_200", "latency_ms_edgegpu"])
+def test_a_search_never_sees_the_test_split(table, column):
+    with pytest.raises(DataError, match=f"a search sees an accuracy that is not of the test split, got '{column}'"):
+        TableEvaluator(table, column)
+
+
+def test_a_function_of_the_users_own():
+    assert FunctionEvaluator(lambda genotype, report: 3)(GENOTYPE, print) == Evaluation(3.0)
+    rich = Evaluation(0.5, {"note": "x"})
+    evaluator = FunctionEvaluator(lambda genotype, report: rich)
+    assert evaluator(GENOTYPE, print) is rich and evaluator.parameters(GENOTYPE) == 0
+    with pytest.raises(Failed, match="must be finite, got nan"):
+        FunctionEvaluator(lambda genotype, report: float("nan"))(GENOTYPE, print)
