@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nasdrop.exporters import export as export
     from nasdrop.models.fractal import FractalNet as FractalNet
     from nasdrop.models.network import Network as Network
+    from nasdrop.models.supernet import SuperNet as SuperNet
     from nasdrop.searchers.result import SearchResult as SearchResult
     from nasdrop.space import Genotype as Genotype
     from nasdrop.space import SearchSpace as SearchSpace
@@ -23,13 +24,25 @@ _ROOMS = {
     "Network": "nasdrop.models.network",
     "SearchResult": "nasdrop.searchers.result",
     "SearchSpace": "nasdrop.space",
+    "SuperNet": "nasdrop.models.supernet",
     "evaluate": "nasdrop.train",
     "export": "nasdrop.exporters",
     "fit": "nasdrop.train",
     "search": "nasdrop.experiment",
 }
 
-__all__ = ["FractalNet", "Genotype", "Network", "SearchResult", "SearchSpace", "evaluate", "export", "fit", "search"]
+__all__ = [
+    "FractalNet",
+    "Genotype",
+    "Network",
+    "SearchResult",
+    "SearchSpace",
+    "SuperNet",
+    "evaluate",
+    "export",
+    "fit",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:

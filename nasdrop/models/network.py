@@ -5,30 +5,21 @@ Invariant: evaluation multiplies nothing; training with all factors one computes
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, TypedDict, cast
+from typing import cast
 
 from torch import Tensor, nn
 
 from nasdrop.drop.functional import dropout as drop_elements
 from nasdrop.drop.paths import Draw, Path, PathDrop
 from nasdrop.drop.policies import POLICIES
-from nasdrop.errors import ConfigError, DataError, DropError
+from nasdrop.errors import DropError
 from nasdrop.models.cell import Cell
+from nasdrop.models.checks import DropOptions, check_factors, check_images, check_options, check_sizes
 from nasdrop.models.custom import load_custom
 from nasdrop.models.ops import Builder
-from nasdrop.models.skeletons import SKELETONS, AuxiliaryHead
+from nasdrop.models.skeletons import SKELETONS, AuxiliaryHead, outputs_of
 from nasdrop.space.genotype import Genotype
 from nasdrop.space.space import SearchSpace
-
-
-class DropOptions(TypedDict, total=False):
-    """What `PathDrop` may be told; see there."""
-
-    policy: str
-    mode: Literal["row", "batch"]
-    exempt_identity: bool
-    survivors: Literal["none", "revive", "redraw"]
-    at_least: int
 
 
 class Network(nn.Module):
@@ -70,12 +61,14 @@ class Network(nn.Module):
         drop: DropOptions | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes(channels=channels, num_cells=num_cells, num_classes=num_classes, in_channels=in_channels)
-        _check_options(ndim, dropout)
+        check_sizes(channels=channels, num_cells=num_cells, num_classes=num_classes, in_channels=in_channels)
+        check_options(ndim, dropout)
         space.validate(genotype)
         options: DropOptions = {"exempt_identity": True, **(drop or {})}
         _check_policy(options.get("policy", "edge"))
-        skeleton = SKELETONS[space.skeleton](genotype, channels, num_cells, in_channels=in_channels, ndim=ndim)
+        skeleton = SKELETONS[space.skeleton](
+            outputs_of(genotype), channels, num_cells, in_channels=in_channels, ndim=ndim
+        )
         custom = custom_operations(space)
         self.genotype = genotype
         self.in_channels = in_channels
@@ -123,7 +116,7 @@ class Network(nn.Module):
             DataError: images of another rank, number of channels, or too small for the reductions.
             DropError: a draw for other paths or another number of samples.
         """
-        self._check_input(x)
+        check_images(x, self.in_channels, self.ndim, self.smallest_side)
         factors = self._factors(x.shape[0], paths) if self.training else None
         before = latest = self.stem(x)
         auxiliary: Tensor | None = None
@@ -164,21 +157,8 @@ class Network(nn.Module):
             draw = self.path_drop.sample(self.path_drop.rates, rows)
         if draw.factors is None:
             return None
-        expected = (len(self.path_drop.paths), rows)
-        shape = tuple(draw.factors.shape)
-        if shape != expected:
-            raise DropError(f"paths: factors must have the shape (paths, samples) = {expected}, got {shape}")
-        return draw.factors.view(*expected, *(1 for _ in range(self.ndim + 1))).unbind(0)
-
-    def _check_input(self, x: Tensor) -> None:
-        if x.dim() != self.ndim + 2:
-            rule = f"must have {self.ndim + 2} axes: samples, channels and {self.ndim} spatial"
-            raise DataError(f"network input: {rule}, got shape {tuple(x.shape)}")
-        if x.shape[1] != self.in_channels:
-            raise DataError(f"network input: must have in_channels = {self.in_channels} channels, got {x.shape[1]}")
-        if min(x.shape[2:]) < self.smallest_side:
-            rule = f"each side must be at least {self.smallest_side}, as it is halved at each reduction"
-            raise DataError(f"network input: {rule}, got shape {tuple(x.shape)}")
+        check_factors(draw.factors, len(self.paths), rows)
+        return draw.factors.view(len(self.paths), rows, *(1 for _ in range(self.ndim + 1))).unbind(0)
 
 
 def custom_operations(space: SearchSpace) -> Mapping[str, Builder]:
@@ -194,17 +174,3 @@ def _check_policy(policy: str) -> None:
         raise DropError(
             f"drop.policy: a network of discrete cells has no {choice} to choose, got {policy!r}; one of: {fitting}"
         )
-
-
-def _check_sizes(**sizes: int) -> None:
-    rule = "must be a whole number of at least 1"
-    wrong = {name: size for name, size in sizes.items() if not isinstance(size, int) or size < 1}
-    if wrong:
-        raise ConfigError(*(f"{name}: {rule}, got {size!r}" for name, size in wrong.items()))
-
-
-def _check_options(ndim: int, dropout: float) -> None:
-    if ndim not in (1, 2, 3):
-        raise ConfigError(f"ndim: must be 1, 2 or 3, got {ndim!r}")
-    if not 0 <= dropout <= 1:
-        raise DropError(f"dropout: must be a probability from 0 to 1, got {dropout!r}")

@@ -16,6 +16,9 @@ from nasdrop.models.layers import average_pool, batch_norm, convolution
 from nasdrop.models.ops import FactorizedReduce, relu_conv_norm
 from nasdrop.space.genotype import Genotype
 
+Outputs = Mapping[str, int]
+"""How many nodes each type of cell concatenates, by its name."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -32,7 +35,8 @@ class Skeleton:
     """A network without its cells.
 
     `widths[i]` is the number of channels that the i-th cell puts out, `reductions` how often the sides are halved;
-    `tail` comes between the last cell and the global pool.
+    `tail` comes between the last cell and the global pool. `norm_after_pools` says whether a supernet of this kind
+    normalises the output of its pools: DARTS's does, NAS-Bench-201's does not.
     """
 
     stem: nn.Module
@@ -40,17 +44,27 @@ class Skeleton:
     widths: tuple[int, ...]
     reductions: int
     tail: nn.Module
+    norm_after_pools: bool
+
+
+def outputs_of(genotype: Genotype) -> Outputs:
+    """How many nodes each cell of a genotype concatenates."""
+    return {cell.name: len(cell.concat) for cell in genotype.cells}
 
 
 class SkeletonBuilder(Protocol):
     """One of `SKELETONS`."""
 
-    def __call__(self, genotype: Genotype, channels: int, num_cells: int, *, in_channels: int, ndim: int) -> Skeleton:
-        """Build everything but the cells."""
+    def __call__(
+        self, outputs: Outputs, channels: int, num_cells: int, *, in_channels: int, ndim: int, affine: bool = True
+    ) -> Skeleton:
+        """Build everything but the cells; `affine`: whether what makes a cell's inputs learns a scale and a shift."""
         ...
 
 
-def darts(genotype: Genotype, channels: int, num_cells: int, *, in_channels: int, ndim: int) -> Skeleton:
+def darts(
+    outputs: Outputs, channels: int, num_cells: int, *, in_channels: int, ndim: int, affine: bool = True
+) -> Skeleton:
     """Two inputs a cell; reduction cells at one and two thirds double the channels (DARTS, arXiv:1806.09055)."""
     reductions = {num_cells // 3, 2 * num_cells // 3}
     stem = _stem(in_channels, 3 * channels, ndim=ndim)
@@ -59,34 +73,40 @@ def darts(genotype: Genotype, channels: int, num_cells: int, *, in_channels: int
     for index in range(num_cells):
         stride = 2 if index in reductions else 1
         channels *= stride
-        cell = genotype["reduction" if stride == 2 else "normal"]
+        cell = "reduction" if stride == 2 else "normal"
         # The output before the previous cell's still has the sides of before a reduction.
         older: nn.Module
         if places and places[-1].stride == 2:
-            older = FactorizedReduce(widths[-2], channels, ndim=ndim)
+            older = FactorizedReduce(widths[-2], channels, ndim=ndim, affine=affine)
         else:
-            older = relu_conv_norm(widths[-2], channels, 1, ndim=ndim)
-        latest = relu_conv_norm(widths[-1], channels, 1, ndim=ndim)
-        places.append(Place(cell.name, channels, stride, (older, latest)))
-        widths.append(channels * len(cell.concat))
-    return Skeleton(stem, tuple(places), tuple(widths[2:]), len(reductions), nn.Identity())
+            older = relu_conv_norm(widths[-2], channels, 1, ndim=ndim, affine=affine)
+        latest = relu_conv_norm(widths[-1], channels, 1, ndim=ndim, affine=affine)
+        places.append(Place(cell, channels, stride, (older, latest)))
+        widths.append(channels * outputs[cell])
+    return Skeleton(stem, tuple(places), tuple(widths[2:]), len(reductions), nn.Identity(), norm_after_pools=True)
 
 
-def nas_bench_201(genotype: Genotype, channels: int, num_cells: int, *, in_channels: int, ndim: int) -> Skeleton:
-    """One input a cell; three stages, a residual block that halves the sides between them (arXiv:2001.00326)."""
+def nas_bench_201(
+    outputs: Outputs, channels: int, num_cells: int, *, in_channels: int, ndim: int, affine: bool = True
+) -> Skeleton:
+    """One input a cell; three stages, a residual block that halves the sides between them (arXiv:2001.00326).
+
+    The residual blocks are affine in its supernets too.
+    """
     if num_cells % 3:
         raise ConfigError(f"num_cells: must be divisible by the 3 stages of nas_bench_201, got {num_cells}")
     stem = _stem(in_channels, channels, ndim=ndim)
-    (cell,) = genotype.cells
+    (cell,) = outputs
     places: list[Place] = []
     for index in range(num_cells):
         before: nn.Module = nn.Identity()
         if index in (num_cells // 3, 2 * num_cells // 3):
             before = ResidualReduction(channels, 2 * channels, ndim=ndim)
             channels *= 2
-        places.append(Place(cell.name, channels, 1, (before,)))
+        places.append(Place(cell, channels, 1, (before,)))
     tail = nn.Sequential(batch_norm(channels, ndim=ndim), nn.ReLU())
-    return Skeleton(stem, tuple(places), tuple(place.channels for place in places), 2, tail)
+    widths = tuple(place.channels for place in places)
+    return Skeleton(stem, tuple(places), widths, 2, tail, norm_after_pools=False)
 
 
 SKELETONS: Mapping[str, SkeletonBuilder] = {"darts": darts, "nas_bench_201": nas_bench_201}

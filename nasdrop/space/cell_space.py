@@ -126,6 +126,12 @@ class CellSpace:
         options = self._options(cell)
         return self._cell([*options[:index], option, *options[index + 1 :]])
 
+    def concat(self, edges: Sequence[GenotypeEdge]) -> tuple[int, ...]:
+        """The nodes that a cell with these edges concatenates."""
+        if self.output == "loose":
+            return loose_ends(edges)
+        return tuple(self.graph.nodes) if self.output == "all" else (self.graph.nodes[-1],)
+
     def problems(self, cell: CellGenotype) -> Iterator[str]:
         """Why a cell does not belong to this space, one line a mistake."""
         inside = set(self.graph.nodes)
@@ -137,8 +143,8 @@ class CellSpace:
             for number, node, option in zip(self.graph.nodes, self.nodes, self._options(cell), strict=True)
         ]
         yield from (f"{cell.name}: node {number} {rule}" for number, rule in rules if rule)
-        if not any(rule for _, rule in rules) and sorted(cell.concat) != list(self._concat(cell.edges)):
-            wanted = list(self._concat(cell.edges))
+        if not any(rule for _, rule in rules) and sorted(cell.concat) != list(self.concat(cell.edges)):
+            wanted = list(self.concat(cell.edges))
             yield f"{cell.name}: concat must be {wanted} (output {self.output!r}), got {list(cell.concat)}"
 
     def _node(self, node: int) -> NodeChoices:
@@ -162,12 +168,7 @@ class CellSpace:
             for node, option in zip(self.graph.nodes, options, strict=True)
             for source, operation in option
         )
-        return CellGenotype(self.name, edges, self._concat(edges))
-
-    def _concat(self, edges: Sequence[GenotypeEdge]) -> tuple[int, ...]:
-        if self.output == "loose":
-            return loose_ends(edges)
-        return tuple(self.graph.nodes) if self.output == "all" else (self.graph.nodes[-1],)
+        return CellGenotype(self.name, edges, self.concat(edges))
 
 
 def keep_mistakes(place: str, pairs: Sequence[tuple[int, int]], keep: int | None) -> list[str]:

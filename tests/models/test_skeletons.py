@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nasdrop.errors import ConfigError
-from nasdrop.models.skeletons import SKELETONS, AuxiliaryHead, ResidualReduction, darts, nas_bench_201
+from nasdrop.models.skeletons import SKELETONS, AuxiliaryHead, ResidualReduction, darts, nas_bench_201, outputs_of
 from nasdrop.space.cell_table import SKELETONS as SKELETONS_OF_SPACES
 from nasdrop.space.space import SearchSpace
 
@@ -25,7 +25,7 @@ def test_spaces_and_models_know_the_same_skeletons():
     ("cells", "reductions"), [(1, {0}), (2, {0, 1}), (3, {1, 2}), (6, {2, 4}), (8, {2, 5}), (20, {6, 13})]
 )
 def test_reductions_of_darts(cells, reductions):
-    skeleton = darts(sample("darts"), 4, cells, in_channels=3, ndim=2)
+    skeleton = darts(outputs_of(sample("darts")), 4, cells, in_channels=3, ndim=2)
     strided = {index for index, place in enumerate(skeleton.places) if place.stride == 2}
     assert strided == reductions
     assert skeleton.reductions == len(reductions)
@@ -33,7 +33,7 @@ def test_reductions_of_darts(cells, reductions):
 
 
 def test_widths_of_darts():
-    skeleton = darts(sample("darts"), 4, 8, in_channels=3, ndim=2)
+    skeleton = darts(outputs_of(sample("darts")), 4, 8, in_channels=3, ndim=2)
     assert skeleton.stem[0].weight.shape == (12, 3, 3, 3)
     assert [place.channels for place in skeleton.places] == [4, 4, 8, 8, 8, 16, 16, 16]
     assert skeleton.widths == (16, 16, 32, 32, 32, 64, 64, 64)
@@ -41,7 +41,7 @@ def test_widths_of_darts():
 
 def test_widths_follow_a_concat_of_its_own():
     genotype = sample("nasnet")
-    skeleton = darts(genotype, 4, 3, in_channels=3, ndim=2)
+    skeleton = darts(outputs_of(genotype), 4, 3, in_channels=3, ndim=2)
     expected = [
         width * len(genotype[place.cell].concat) for width, place in zip((4, 8, 16), skeleton.places, strict=True)
     ]
@@ -49,14 +49,14 @@ def test_widths_follow_a_concat_of_its_own():
 
 
 def test_stages_of_nas_bench_201():
-    skeleton = nas_bench_201(sample("nas_bench_201"), 16, 15, in_channels=3, ndim=2)
+    skeleton = nas_bench_201(outputs_of(sample("nas_bench_201")), 16, 15, in_channels=3, ndim=2)
     blocks = [
         index for index, place in enumerate(skeleton.places) if isinstance(place.preprocess[0], ResidualReduction)
     ]
     assert blocks == [5, 10]
     assert skeleton.widths == (16,) * 5 + (32,) * 5 + (64,) * 5
     with pytest.raises(ConfigError, match=r"num_cells: must be divisible by the 3 stages of nas_bench_201, got 8"):
-        nas_bench_201(sample("nas_bench_201"), 16, 8, in_channels=3, ndim=2)
+        nas_bench_201(outputs_of(sample("nas_bench_201")), 16, 8, in_channels=3, ndim=2)
 
 
 @pytest.mark.parametrize("sides", [(8, 8), (7, 5), (9,), (5, 4, 3)])
@@ -97,5 +97,5 @@ def test_auxiliary_head_leaves_its_input_alone():
 
 
 def test_nas_bench_201_ends_in_norm_and_relu():
-    tail = nas_bench_201(sample("nas_bench_201"), 4, 3, in_channels=3, ndim=1).tail
+    tail = nas_bench_201(outputs_of(sample("nas_bench_201")), 4, 3, in_channels=3, ndim=1).tail
     assert [type(layer) for layer in tail] == [nn.BatchNorm1d, nn.ReLU]
