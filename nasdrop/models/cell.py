@@ -59,6 +59,7 @@ class Cell(nn.Module):
         if stride > 1 and min(genotype.concat) < inputs:
             rule = "a reduction cell cannot concatenate its inputs"
             raise GenotypeError(f"{genotype.name}.concat: {rule}, got {genotype.concat!r}")
+        self.channels = channels
         self.stride = stride
         self.genotype = genotype
         self.concat = genotype.concat
