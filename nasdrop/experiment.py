@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import nn
 
 from nasdrop import config, resources
 from nasdrop.drop import DropScheduler
 from nasdrop.errors import ConfigError, RunFolderError
 from nasdrop.exporters import text
 from nasdrop.files import write_json, write_text
+from nasdrop.models.fractal import FractalNet
 from nasdrop.models.network import Network
 from nasdrop.run_folder import RunFolder, default_path, set_aside
 from nasdrop.searchers.evaluators import Evaluator, Function, FunctionEvaluator, TableEvaluator, TrainingEvaluator
@@ -24,7 +26,7 @@ from nasdrop.searchers.study import StudySearch
 from nasdrop.searchers.table import Table
 from nasdrop.searchers.training import Outcome, Training, build_network
 from nasdrop.settings import Experiment
-from nasdrop.space import Genotype, SearchSpace
+from nasdrop.space import Genotype, SearchSpace, load_space
 from nasdrop.train import Dataset, Recorder, choose_device, load, load_weights, save_weights, set_threads
 
 
@@ -69,7 +71,7 @@ def search(
 
 def open_folder(experiment: Experiment, out: Path | None = None, *, fresh: bool = False) -> RunFolder:
     """The folder of an experiment; with `fresh` an old run is renamed out of the way."""
-    path = out or default_path(experiment, sources(SearchSpace.load(experiment.space)), Path("runs"))
+    path = out or default_path(experiment, sources(load_space(experiment.space)), Path("runs"))
     if fresh:
         with RunFolder(path).locked():
             set_aside(path)
@@ -78,7 +80,7 @@ def open_folder(experiment: Experiment, out: Path | None = None, *, fresh: bool 
 
 def run(experiment: Experiment, folder: RunFolder, observer: Observer, function: Function | None = None) -> Report:
     """Experiment -> space -> search -> genotype -> network -> files."""
-    space = SearchSpace.load(experiment.space)
+    space = load_space(experiment.space)
     if experiment.search.evaluator != "training":
         return run_untrained(experiment, space, folder, observer, function)
     device = choose_device(experiment.device)
@@ -213,7 +215,7 @@ def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
     experiment, data = training.experiment, training.data
     genotype = training.space.sample(random.Random(experiment.seed))  # noqa: S311 - any cell shows the rates
     epochs = experiment.search.epochs
-    scheduler = DropScheduler(training.network(genotype), training.schedule(), epochs=epochs)
+    scheduler = DropScheduler(training.network(genotype), training.schedule(genotype), epochs=epochs)
     cost, drop = training.cost(genotype), experiment.drop
     facts = [
         ("run folder", folder.path),
@@ -236,7 +238,7 @@ def sources(space: SearchSpace) -> dict[str, Path]:
     return {path.name: path for path in space.source_files}
 
 
-def load_network(folder: RunFolder) -> tuple[Network, tuple[int, ...]]:
+def load_network(folder: RunFolder) -> tuple[Network | FractalNet, tuple[int, ...]]:
     """The best network of a run with its trained weights, and the shape (C, *spatial) of one image.
 
     Raises:
@@ -250,7 +252,22 @@ def load_network(folder: RunFolder) -> tuple[Network, tuple[int, ...]]:
         genotype = Genotype.from_json(metadata["genotype"])
     except (KeyError, ValueError) as error:
         raise RunFolderError(f"{folder.weights}: damaged: its metadata lack {error}") from None
-    space = SearchSpace.load(str(folder.sources / f"{Path(experiment.space).stem}.toml"))
+    space = load_space(str(folder.sources / f"{Path(experiment.space).stem}.toml"))
     network = build_network(experiment, space, genotype, shape=shape, num_classes=num_classes)
     network.load_state_dict(weights)
     return network.eval(), shape
+
+
+def one_column(network: nn.Module, column: str) -> nn.Module:
+    """One column of a run's fractal network as a plain network.
+
+    Args:
+        network: what `load_network` gives.
+        column: its number from 0, the shallowest, or `deepest` or `shallowest`.
+
+    Raises:
+        ConfigError: there is no such column, or the network has none.
+    """
+    if not isinstance(network, FractalNet):
+        raise ConfigError(f"column: must be of a fractal network, got column {column!r} of a network of cells")
+    return network.column(int(column) if column.isdecimal() else column)

@@ -31,13 +31,24 @@ class DataSettings(Settings):
     train_limit: int = Field(0, ge=0, description="use only this many training images in the search; 0: all")
 
 
+class FractalSettings(Settings):
+    """How a fractal network is built, where its genotype does not say; the defaults are the published ones."""
+
+    order: str = Field("conv-dropout-norm-relu", description="what a unit does, in order")
+    bias: bool = Field(default=True, description="convolutions have a bias")
+    affine: bool = Field(default=False, description="batch norms learn a scale and a shift")
+    statistics: Literal["own", "shared"] = Field("own", description="batch-norm statistics of a column that runs alone")
+    column_networks: bool = Field(default=False, description="train every column beside the local network, each step")
+
+
 class NetworkSettings(Settings):
     """Size of the network that a cell is put into."""
 
     channels: PositiveInt = Field(16, description="channels of the first cells; doubled at each reduction")
-    num_cells: PositiveInt = Field(8, description="cells from stem to head, reductions included")
+    num_cells: PositiveInt = Field(8, description="cells from stem to head, reductions included; blocks of a fractal")
     auxiliary: bool = Field(default=False, description="auxiliary head after two thirds of the cells, in training only")
     dropout: Probability = Field(0.0, description="dropout in front of the classifier")
+    fractal: FractalSettings = FractalSettings()
 
 
 class DropSettings(Settings):
@@ -56,6 +67,8 @@ class DropSettings(Settings):
     exempt_identity: bool = Field(default=True, description="identity edges never drop (DARTS)")
     survivors: Literal["none", "revive", "redraw"] = Field("none", description="keep inputs of a node: how")
     at_least: PositiveInt = Field(1, description="inputs that a node keeps under a survivor rule")
+    global_share: Probability = Field(0.5, description="of policy fractal's draws, the share that run one column alone")
+    global_schedule: str = Field("constant", description="that share over time: a curve or a preset")
 
 
 class TrainSettings(Settings):

@@ -117,12 +117,12 @@ def _expected_silent(settings: Experiment, grid: list[list[float]]) -> dict[str,
 
     from nasdrop.drop import POLICIES
     from nasdrop.searchers.training import build_network
-    from nasdrop.space import Genotype, SearchSpace
+    from nasdrop.space import Genotype, load_space
 
     policy = POLICIES.get(settings.drop.policy)
     if policy is not None and policy.choice:
         return {}  # chooses operations or columns, which a network of discrete cells has not
-    space = SearchSpace.load(settings.space)
+    space = load_space(settings.space)
     name = "DARTS_V2" if space.name == "darts" else "a random cell"
     genotype = (
         Genotype.read(name) if space.name == "darts" else space.sample(random.Random(settings.seed))  # noqa: S311

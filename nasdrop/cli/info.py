@@ -20,14 +20,14 @@ from nasdrop.settings import DataSettings, Experiment
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def spaces(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """List the search spaces that ship with nasdrop."""
-    from nasdrop.space import SearchSpace
+    from nasdrop.space import load_space
 
-    loaded = [SearchSpace.load(name) for name in resources.names("search_spaces")]
+    loaded = [load_space(name) for name in resources.names("search_spaces")]
     rows: list[dict[str, Any]] = [
         {
             "name": space.name,
-            "cells": list(space.cells),
-            "operations": len({name for cell in space.cells.values() for name in cell.operations}),
+            "cells": list(space.cell_names),
+            "operations": len(space.candidate_operations),
             "size": space.size,
             "source": space.source,
         }

@@ -52,14 +52,23 @@ def _show_genotype(genotype: "Genotype", console: "Console", *, as_json: bool) -
     from nasdrop.view.cell_text import genotype_table
     from nasdrop.view.terminal import ascii_only
 
+    _print_options(genotype, console)
     console.print(genotype_table(genotype, width=console.width, ascii_only=ascii_only(console)))
 
 
+def _print_options(genotype: "Genotype", console: "Console") -> None:
+    from nasdrop.view.terminal import summary
+
+    if genotype.options:
+        console.print(summary(genotype.options))
+        console.print()
+
+
 def _show_space(name: str, console: "Console", *, as_json: bool) -> None:
-    from nasdrop.space import SearchSpace
+    from nasdrop.space import load_space
     from nasdrop.view.terminal import summary, table
 
-    space = SearchSpace.load(name)
+    space = load_space(name)
     if as_json:
         click.echo(json.dumps(_space_facts(space), indent=2))
         return
@@ -69,12 +78,12 @@ def _show_space(name: str, console: "Console", *, as_json: bool) -> None:
 
 
 def _space_facts(space: "SearchSpace") -> dict[str, Any]:
-    operations = sorted({name for cell in space.cells.values() for name in cell.operations})
+    operations = sorted(space.candidate_operations)
     return {
         "space": space.name,
         "source": space.source,
         "skeleton": space.skeleton,
-        "cells": ", ".join(space.cells),
+        "cells": ", ".join(space.cell_names),
         "operations": ", ".join(operations),
         "genotypes": space.size,
     }
@@ -82,6 +91,7 @@ def _space_facts(space: "SearchSpace") -> dict[str, Any]:
 
 def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genotype":
     from nasdrop.space import Genotype
+    from nasdrop.space.fractal import BLOCK
 
     experiment = folder.read_experiment()
     result = folder.read_json(folder.result) if folder.result.exists() else {}
@@ -113,6 +123,8 @@ def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genot
         console.print()
         console.print(results_table([FinalScore.from_json(row) for row in result["test"]]))
     console.print()
+    _print_options(genotype, console)
     console.print(genotype_table(genotype, width=console.width, ascii_only=ascii_only(console)))
-    print_closing(stderr_console(), (), f"nasdrop export {folder.path} --format darts")
+    form = "--column deepest" if [cell.name for cell in genotype.cells] == [BLOCK] else "--format darts"
+    print_closing(stderr_console(), (), f"nasdrop export {folder.path} {form}")
     return genotype

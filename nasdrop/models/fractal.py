@@ -280,6 +280,9 @@ def _make_path_drop(columns: int, blocks: int, p: float, drop: FractalDrop, *, c
     if columns == 1:
         options = {"policy": "edge", "mode": options["mode"]}
     path_drop = PathDrop(_find_paths(columns, blocks), **options)
+    if column_networks and path_drop.global_share > 0:
+        share = float(path_drop.global_share)
+        raise DropError(f"drop.global_share: must be 0 with column networks, which run every column, got {share:g}")
     path_drop.set_rates(float(check_rate("FractalNet p", p)))
     return path_drop
 

@@ -15,15 +15,14 @@ from torch import Tensor, nn
 
 from nasdrop.drop.functional import dropout as drop_elements
 from nasdrop.drop.masks import check_rate
+from nasdrop.drop.modules import Dropout
 from nasdrop.errors import ConfigError, suggest
 from nasdrop.models.layers import batch_norm, convolution
 from nasdrop.space.fractal import MAX_COLUMNS
+from nasdrop.space.fractal_options import JOINS
 
 ORDERS = ("conv-dropout-norm-relu", "conv-norm-relu-dropout", "norm-relu-conv-dropout")
 """What a unit does, in order; the first is the published one."""
-
-JOINS = ("pool_then_join", "join_then_pool")
-"""What comes first at the end of a block; the published code pools each column, then averages."""
 
 STATISTICS = ("own", "shared")
 """Whether a column that runs alone has batch-norm statistics of its own, as in the published code."""
@@ -116,7 +115,7 @@ class Unit(nn.Module):
             norm.load_state_dict(self.norm_alone.state_dict(), strict=False)
         copies = {
             "conv": deepcopy(self.convolution),
-            "dropout": nn.Dropout(self.dropout) if self.dropout else None,
+            "dropout": Dropout(self.dropout) if self.dropout else None,
             "norm": norm,
             "relu": nn.ReLU(),
         }

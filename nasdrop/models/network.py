@@ -17,7 +17,7 @@ from nasdrop.models.cell import Cell
 from nasdrop.models.checks import DropOptions, check_factors, check_images, check_options, check_sizes
 from nasdrop.models.custom import load_custom
 from nasdrop.models.ops import Builder
-from nasdrop.models.skeletons import SKELETONS, AuxiliaryHead, outputs_of
+from nasdrop.models.skeletons import AuxiliaryHead, outputs_of, skeleton_of
 from nasdrop.space.genotype import Genotype
 from nasdrop.space.space import SearchSpace
 
@@ -66,9 +66,7 @@ class Network(nn.Module):
         space.validate(genotype)
         options: DropOptions = {"exempt_identity": True, **(drop or {})}
         _check_policy(options.get("policy", "edge"))
-        skeleton = SKELETONS[space.skeleton](
-            outputs_of(genotype), channels, num_cells, in_channels=in_channels, ndim=ndim
-        )
+        skeleton = skeleton_of(space)(outputs_of(genotype), channels, num_cells, in_channels=in_channels, ndim=ndim)
         custom = custom_operations(space)
         self.genotype = genotype
         self.in_channels = in_channels

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasdrop.errors import ConfigError
+from nasdrop.errors import ConfigError, SpaceError
 from nasdrop.models.layers import average_pool, batch_norm, convolution
 from nasdrop.models.ops import FactorizedReduce, relu_conv_norm
 from nasdrop.space.genotype import Genotype
+from nasdrop.space.space import SearchSpace
 
 Outputs = Mapping[str, int]
 """How many nodes each type of cell concatenates, by its name."""
@@ -110,6 +111,18 @@ def nas_bench_201(
 
 
 SKELETONS: Mapping[str, SkeletonBuilder] = {"darts": darts, "nas_bench_201": nas_bench_201}
+
+
+def skeleton_of(space: SearchSpace) -> SkeletonBuilder:
+    """What builds the surroundings of a space's cells.
+
+    Raises:
+        SpaceError: the space is none of cells.
+    """
+    if space.skeleton not in SKELETONS:
+        known = ", ".join(SKELETONS)
+        raise SpaceError(f"space {space.name}: a network of cells has the skeleton {known}, got {space.skeleton!r}")
+    return SKELETONS[space.skeleton]
 
 
 def _stem(in_channels: int, channels: int, *, ndim: int) -> nn.Module:

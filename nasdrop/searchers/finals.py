@@ -140,6 +140,7 @@ def train_finals(
             "loss": outcome.loss,
             "seconds": round(outcome.seconds, 3),
             **asdict(outcome.cost),
+            **({"parts": dict(outcome.parts)} if outcome.parts else {}),
         }
         trained(candidate, seed, outcome)
         keep(key, results[key])

@@ -4,19 +4,23 @@ There is this one way, for trials, for the best cell and for the baselines.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from nasdrop.drop import Schedule, make_schedule
+from nasdrop.errors import ConfigError
 from nasdrop.files import digest
 from nasdrop.models.cost import Cost, count
+from nasdrop.models.fractal import FractalDrop, FractalNet
+from nasdrop.models.fractal_genotype import fractal_network
 from nasdrop.models.network import Network
 from nasdrop.settings import Experiment
 from nasdrop.space import Genotype, SearchSpace
-from nasdrop.train import Dataset, EpochReport, Recorder, evaluate, fit
+from nasdrop.train import Dataset, EpochReport, Recorder, evaluate, evaluate_parts, fit
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,15 @@ class Outcome:
         cost: parameters (auxiliary head apart) and multiply-adds.
         seconds: wall time of this call.
         network: trained, on its device.
+        parts: accuracy in [0, 1] of each column of a fractal network, on the same images.
     """
 
     accuracy: float
     loss: float
     cost: Cost
     seconds: float
-    network: Network
+    network: nn.Module
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,23 @@ class Training:
         """Names a cell in files: cells that are equal in canonical form share it."""
         return digest(self.space.canonical(genotype))[:12]
 
-    def schedule(self, *, drop: bool = True) -> Schedule:
-        """The drop schedule, or one that never drops."""
+    def schedule(self, genotype: Genotype | None = None, *, drop: bool = True) -> Schedule:
+        """The drop schedule, or one that never drops; a genotype that says its rate has its own."""
         settings = self.experiment.drop
-        return make_schedule(settings.schedule, settings.p if drop else 0.0, depth=settings.depth, clock=settings.clock)
+        own = None if genotype is None else dict(genotype.options).get("p")
+        p = settings.p if own is None else float(own)
+        return make_schedule(settings.schedule, p if drop else 0.0, depth=settings.depth, clock=settings.clock)
 
-    def network(self, genotype: Genotype, seed: int = 0) -> Network:
+    def global_share(self, genotype: Genotype, *, drop: bool = True) -> Schedule | None:
+        """The share of single columns over time; None where the policy says it, or there are no columns."""
+        settings = self.experiment.drop
+        own = dict(genotype.options).get("global_share")
+        if self.space.skeleton != "fractal" or (drop and own is None and settings.policy != "fractal"):
+            return None
+        share = settings.global_share if own is None else float(own)
+        return make_schedule(settings.global_schedule, share if drop else 0.0)
+
+    def network(self, genotype: Genotype, seed: int = 0) -> Network | FractalNet:
         """A fresh network on the device; equal seeds give equal weights, the global random state stays as it was."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -108,7 +125,8 @@ class Training:
                 network,
                 self.data,
                 self.experiment.train,
-                schedule=self.schedule(drop=drop),
+                schedule=self.schedule(genotype, drop=drop),
+                global_share=self.global_share(genotype, drop=drop),
                 seed=seed,
                 epochs=epochs,
                 checkpoint=checkpoint,
@@ -116,14 +134,15 @@ class Training:
                 on_epoch=on_epoch,
             )
         score = result.valid or evaluate(network, self.data.test, self.data)
+        parts = result.history[-1].parts if result.valid else evaluate_parts(network, self.data.test, self.data)
         checkpoint.unlink(missing_ok=True)
-        return Outcome(score.accuracy, score.loss, self.cost(genotype), time.monotonic() - started, network)
+        return Outcome(score.accuracy, score.loss, self.cost(genotype), time.monotonic() - started, network, parts)
 
 
 def build_network(
     experiment: Experiment, space: SearchSpace, genotype: Genotype, *, shape: tuple[int, ...], num_classes: int
-) -> Network:
-    """The network that an experiment puts a cell into.
+) -> Network | FractalNet:
+    """The network that an experiment puts a cell or a fractal block into.
 
     Args:
         experiment: network and drop settings.
@@ -131,7 +150,12 @@ def build_network(
         genotype: the cell.
         shape: (C, *spatial) of one image.
         num_classes: logits.
+
+    Raises:
+        ConfigError: the experiment asks for what this kind of network does not have.
     """
+    if space.skeleton == "fractal":
+        return _build_fractal(experiment, genotype, shape, num_classes)
     size, drop = experiment.network, experiment.drop
     return Network(
         space,
@@ -150,4 +174,30 @@ def build_network(
             "survivors": drop.survivors,
             "at_least": drop.at_least,
         },
+    )
+
+
+def _build_fractal(experiment: Experiment, genotype: Genotype, shape: tuple[int, ...], num_classes: int) -> FractalNet:
+    size, drop = experiment.network, experiment.drop
+    wrong = {"auxiliary": size.auxiliary, "dropout": size.dropout}
+    lines = [f"network.{key}: a fractal network has none, got {value!r}" for key, value in wrong.items() if value]
+    if lines:
+        raise ConfigError(*lines)
+    options: FractalDrop = {
+        "policy": drop.policy,
+        "mode": drop.mode,
+        "survivors": drop.survivors,
+        "at_least": drop.at_least,
+        "global_share": drop.global_share if drop.policy == "fractal" else None,
+    }
+    return fractal_network(
+        genotype,
+        size.channels,
+        size.num_cells,
+        num_classes,
+        shape[0],
+        ndim=len(shape) - 1,
+        p=drop.p,
+        drop=options,
+        **size.fractal.model_dump(),
     )

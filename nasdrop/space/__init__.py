@@ -4,6 +4,7 @@ from nasdrop.space.canonical import nas_bench_201_class
 from nasdrop.space.cell_space import CellSpace
 from nasdrop.space.cells import CellGenotype, GenotypeEdge
 from nasdrop.space.choices import Decision
+from nasdrop.space.fractal_space import FractalSpace, load_space
 from nasdrop.space.genotype import Genotype
 from nasdrop.space.graph import CellGraph, Edge
 from nasdrop.space.operations import KNOWN, OPERATIONS, Family
@@ -21,10 +22,12 @@ __all__ = [
     "Decision",
     "Edge",
     "Family",
+    "FractalSpace",
     "Genotype",
     "GenotypeEdge",
     "OwnOperation",
     "Published",
     "SearchSpace",
+    "load_space",
     "nas_bench_201_class",
 ]

@@ -116,10 +116,10 @@ class NodeChoices:
         """
         kept = self.kept[0]
         if len(self.kept) > 1:
-            value = self._value(f"{self.name}.inputs", values, tuple(_join(kept) for kept in self.kept))
+            value = chosen(f"{self.name}.inputs", values, tuple(_join(kept) for kept in self.kept))
             kept = tuple(int(node) for node in value.split("+"))
         names = [self._slot(index, node) for index, node in enumerate(kept)]
-        operations = [self._value(name, values, self._slots[name]) for name in names]
+        operations = [chosen(name, values, self._slots[name]) for name in names]
         return tuple(sorted(zip(kept, operations, strict=True)))
 
     def moves(self, option: Option) -> list[tuple[Option, ...]]:
@@ -150,16 +150,6 @@ class NodeChoices:
         for orders in product(*(sorted(set(permutations(run))) for run in runs)):
             flat = (operation for order in orders for operation in order)
             yield tuple(sorted(zip(kept, flat, strict=True)))
-
-    def _value(self, name: str, values: Mapping[str, str], choices: tuple[str, ...]) -> str:
-        if len(choices) == 1:
-            return choices[0]
-        if name not in values:
-            raise GenotypeError(f"decision {name}: is required")
-        if values[name] not in choices:
-            rule = f"must be one of its choices, got {values[name]!r}; {suggest(str(values[name]), choices)}"
-            raise GenotypeError(f"decision {name}: {rule}")
-        return values[name]
 
     @cached_property
     def _operations(self) -> dict[int, tuple[str, ...]]:
@@ -205,6 +195,22 @@ class NodeChoices:
             f"{source.node}" + (f" (up to {source.copies} times)" if source.copies > 1 else "")
             for source in self.sources
         )
+
+
+def chosen(name: str, values: Mapping[str, str], choices: tuple[str, ...]) -> str:
+    """The value of a decision, which need not be given where there is one choice only.
+
+    Raises:
+        GenotypeError: it is missing, or none of the choices.
+    """
+    if len(choices) == 1:
+        return choices[0]
+    if name not in values:
+        raise GenotypeError(f"decision {name}: is required")
+    if values[name] not in choices:
+        rule = f"must be one of its choices, got {values[name]!r}; {suggest(str(values[name]), choices)}"
+        raise GenotypeError(f"decision {name}: {rule}")
+    return values[name]
 
 
 def count_kept(num_sources: int, copies: int, keep: int) -> int:

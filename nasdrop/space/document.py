@@ -16,6 +16,7 @@ _MAX_LINES = 10  # of one error
 _MAX_LINE = 300  # characters
 _MAX_KEYS = 20  # of one object: more can only be meant to keep us busy
 
+Options = tuple[tuple[str, str], ...]
 Node = Annotated[int, Field(ge=0, le=MAX_NODE)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=100)]
 
@@ -42,6 +43,9 @@ class GenotypeDocument(Settings):
     format: Literal["nasdrop-genotype"]
     version: Literal[1]
     space: str = Field(max_length=100, description="name of the search space that the cells belong to")
+    options: dict[Name, Annotated[str, Field(max_length=200)]] = Field(
+        {}, max_length=_MAX_KEYS, description="what it says beside its cells, such as a fractal's widths"
+    )
     cells: list[CellDocument] = Field(min_length=1, max_length=10)
 
 
@@ -50,14 +54,15 @@ def schema() -> dict[str, Any]:
     return GenotypeDocument.model_json_schema()
 
 
-def write_json(space: str, cells: Sequence[CellGenotype]) -> str:
+def write_json(space: str, cells: Sequence[CellGenotype], options: Options = ()) -> str:
     """The JSON text of a genotype."""
-    head = f'{{"format": "nasdrop-genotype", "version": 1, "space": {json.dumps(space)}, "cells": ['
+    extra = f' "options": {json.dumps(dict(options))},' if options else ""
+    head = f'{{"format": "nasdrop-genotype", "version": 1, "space": {json.dumps(space)},{extra} "cells": ['
     body = ",\n".join(_cell_text(cell) for cell in cells)
     return f"{head}\n{body}\n]}}\n"
 
 
-def read_json(text: str, place: str) -> tuple[str, tuple[CellGenotype, ...]]:
+def read_json(text: str, place: str) -> tuple[str, tuple[CellGenotype, ...], Options]:
     """Read the JSON text of a genotype.
 
     Args:
@@ -65,7 +70,7 @@ def read_json(text: str, place: str) -> tuple[str, tuple[CellGenotype, ...]]:
         place: begins an error's lines.
 
     Returns:
-        The space's name and the cells.
+        The space's name, the cells and the options.
 
     Raises:
         GenotypeError: the text is not JSON, breaks the schema, or its cells contradict themselves.
@@ -85,7 +90,7 @@ def read_json(text: str, place: str) -> tuple[str, tuple[CellGenotype, ...]]:
     lines = list(_contradictions(document, place))
     if lines:
         raise GenotypeError(*_shortened(lines))
-    return document.space, tuple(_cell(cell) for cell in document.cells)
+    return document.space, tuple(_cell(cell) for cell in document.cells), tuple(document.options.items())
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ BLOCK = "block"
 MAX_COLUMNS = 10
 """Most columns of a block: 512 convolutions in the deepest one."""
 
+OPERATIONS = ("conv_1x1", "conv_3x3", "conv_3x1_1x3", "dil_conv_3x3", "dil_conv_5x5")
+"""What a convolution of a block may be; dropout, batch norm and ReLU come with each."""
+
 
 def length(column: int, columns: int) -> int:
     """How many rows a convolution of a column spans."""

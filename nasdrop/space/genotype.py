@@ -28,13 +28,16 @@ class Genotype:
     Args:
         space: name of the search space that it was read for or found in.
         cells: its cells, in the order of the space.
+        options: what it says beside its cells, as pairs of texts; held in the order of their names.
     """
 
     space: str
     cells: tuple[CellGenotype, ...]
+    options: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", tuple(self.cells))
+        object.__setattr__(self, "options", tuple(sorted(self.options)))
 
     def __getitem__(self, name: str) -> CellGenotype:
         for cell in self.cells:
@@ -81,7 +84,7 @@ class Genotype:
 
     def to_json(self) -> str:
         """Our JSON: versioned, one edge a line."""
-        return write_json(self.space, self.cells)
+        return write_json(self.space, self.cells, self.options)
 
     def to_text(self, form: Format = "json") -> str:
         """The genotype in one of the formats that `read` knows.
@@ -94,11 +97,17 @@ class Genotype:
             raise GenotypeError(f"form: must be a text format, got {form!r}; {suggest(form, writers)}")
         return writers[form]()
 
+    def _without_options(self, form: str) -> tuple[CellGenotype, ...]:
+        """The cells, for a text that has no room for more."""
+        if self.options:
+            raise GenotypeError(f"{form} text: holds cells alone, got options {dict(self.options)}")
+        return self.cells
+
     def _to_darts(self) -> str:
-        return write_darts(self.cells)
+        return write_darts(self._without_options("DARTS"))
 
     def _to_nas_bench_201(self) -> str:
-        return write_nas_bench_201(self.cells)
+        return write_nas_bench_201(self._without_options("NAS-Bench-201"))
 
     @classmethod
     def _read_file(cls, path: Path, space: str) -> "Genotype":
@@ -115,8 +124,8 @@ class Genotype:
     def _read_text(cls, text: str, place: str, space: str) -> "Genotype":
         text = _limited(text, place)
         if text.startswith("{"):
-            named, cells = read_json(text, place)
-            return cls(space or named, cells)
+            named, cells, options = read_json(text, place)
+            return cls(space or named, cells, options)
         if text.startswith("|"):
             return cls(space or "nas_bench_201", read_nas_bench_201(text, place))
         if DARTS_START.match(text):

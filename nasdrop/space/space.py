@@ -29,7 +29,7 @@ class SearchSpace:
     Args:
         name: what genotypes of the space are called after.
         source: the paper it comes from.
-        skeleton: what surrounds the cells: "darts" or "nas_bench_201".
+        skeleton: what surrounds the cells: "darts" or "nas_bench_201" ("fractal" in FractalSpace).
         cell_spaces: its kinds of cells.
         own_operations: a user's operations, as data.
         path: the file it was loaded from; empty where it was made in Python.
@@ -74,6 +74,16 @@ class SearchSpace:
     def cells(self) -> dict[str, CellSpace]:
         """The kinds of cells by name."""
         return {cell.name: cell for cell in self.cell_spaces}
+
+    @property
+    def cell_names(self) -> tuple[str, ...]:
+        """What a genotype's cells are called."""
+        return tuple(self.cells)
+
+    @property
+    def candidate_operations(self) -> tuple[str, ...]:
+        """Every candidate operation, supernet-only ones included, in the order of first use."""
+        return tuple(dict.fromkeys(name for cell in self.cell_spaces for name in cell.operations))
 
     @property
     def operations(self) -> dict[str, str]:

@@ -17,7 +17,8 @@ from nasdrop.space.cell_space import CellSpace
 from nasdrop.space.cell_table import SKELETONS, read_cell
 from nasdrop.space.operations import KNOWN
 
-Skeleton = Literal["darts", "nas_bench_201"]
+CellSkeleton = Literal["darts", "nas_bench_201"]
+Skeleton = CellSkeleton | Literal["fractal"]
 Result = TypeVar("Result")
 
 
@@ -38,7 +39,7 @@ class SpaceTable(Settings):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100, description="what genotypes call the space")
     source: str = Field("", description="the paper")
-    skeleton: Skeleton = Field(description="what surrounds the cells")
+    skeleton: CellSkeleton = Field(description="what surrounds the cells")
     operations: dict[str, str] = Field({}, description="operations of one's own: name = 'module:attribute'")
 
 
@@ -48,7 +49,7 @@ class SpaceFile:
 
     name: str
     source: str
-    skeleton: Skeleton
+    skeleton: CellSkeleton
     cells: tuple[CellSpace, ...]
     own_operations: tuple[OwnOperation, ...]
 
@@ -63,6 +64,8 @@ def read_space_file(path: Path) -> SpaceFile:
     tree = _kept(lines, lambda: read_toml(path))
     if tree is None:
         raise SpaceError(*lines)
+    if tree.get("skeleton") == "fractal":
+        raise SpaceError(f"{path}: must be a space of cells, got skeleton 'fractal', which load_space reads")
     own = _own_operations(path, tree.get("operations"), lines)
     known = KNOWN | {operation.name for operation in own}
     cells = _cells(str(path), tree.pop("cells", None), str(tree.get("skeleton")), known, lines)

@@ -7,7 +7,7 @@ from nasdrop.train.device import choose_device, deterministic, set_threads
 from nasdrop.train.loop import DivergedError, fit, learning_rate
 from nasdrop.train.record import Recorder, read_metrics
 from nasdrop.train.report import EpochReport, FitResult
-from nasdrop.train.score import Score, evaluate
+from nasdrop.train.score import Score, evaluate, evaluate_parts
 from nasdrop.train.sources import SOURCES, locate
 from nasdrop.train.statistics import reestimate
 
@@ -24,6 +24,7 @@ __all__ = [
     "deterministic",
     "eval_batches",
     "evaluate",
+    "evaluate_parts",
     "fit",
     "learning_rate",
     "load",

@@ -6,7 +6,7 @@ that was killed and resumed ends with the bits of one that was not. No step wait
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from nasdrop.train.device import derive_seed, deterministic, isolated_rng, seed_
 from nasdrop.train.draws import StepDraws
 from nasdrop.train.record import Recorder
 from nasdrop.train.report import EpochReport, FitResult, OnEpoch, charts, record_epoch
-from nasdrop.train.score import Score, autocasting, evaluate
+from nasdrop.train.score import autocasting, evaluate, evaluate_parts
 
 
 class DivergedError(RunError):
@@ -158,6 +158,11 @@ class _Training:
             weight_decay=self.settings.weight_decay,
             fused=True,
         )
+        if self.settings.momentum:
+            # torch's fused step fails where some momenta exist and others do not yet, as they do when a step skips
+            # parts of the network; a momentum of zero is what the first step would start from.
+            for weight in self.parameters:
+                self.optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.autocast == "float16")
         self.steps = num_steps(self.data.train, self.settings.batch_size)
         budget = (self.seed, self.full_epochs, self.steps)
@@ -182,9 +187,10 @@ class _Training:
         _refuse_divergence("training", train_loss, epoch)
         valid, parts = None, {}
         if len(self.data.valid):
-            valid = self._score(self.network)
+            kinds = {"autocast": self.settings.autocast, "channels_last": self.settings.channels_last}
+            valid = evaluate(self.network, self.data.valid, self.data, **kinds)  # type: ignore[arg-type]
             _refuse_divergence("validation", valid.loss, epoch)
-            parts = {name: self._score(part).accuracy for name, part in _parts(self.network).items()}
+            parts = evaluate_parts(self.network, self.data.valid, self.data, **kinds)  # type: ignore[arg-type]
         return EpochReport(
             epoch=epoch,
             epochs=self.full_epochs,
@@ -196,10 +202,6 @@ class _Training:
             parts=parts,
             seconds=time.perf_counter() - started,
         )
-
-    def _score(self, network: nn.Module) -> Score:
-        kinds = {"autocast": self.settings.autocast, "channels_last": self.settings.channels_last}
-        return evaluate(network, self.data.valid, self.data, **kinds)  # type: ignore[arg-type]
 
     def _step(self, batch: Tensor, labels: Tensor, rate: float, paths: Mapping[str, Draw]) -> tuple[Tensor, Tensor]:
         """One step of the optimiser; the loss and the number of correct answers stay on the device."""
@@ -273,12 +275,6 @@ class _Training:
             "global_share": repr(self.global_share),
             **self.settings.model_dump(exclude={"epochs"}),
         }
-
-
-def _parts(network: nn.Module) -> Mapping[str, nn.Module]:
-    """What a network wants scored beside itself."""
-    parts: Callable[[], Mapping[str, nn.Module]] | None = getattr(network, "parts", None)
-    return parts() if parts else {}
 
 
 def _refuse_divergence(split: str, loss: float, epoch: int) -> None:

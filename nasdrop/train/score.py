@@ -1,6 +1,6 @@
 """How good a network is on labelled images; the network and torch's random state are left as they were."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -70,6 +70,17 @@ def evaluate(
             correct += (logits.argmax(1) == labels).sum()
     number = int(correct)
     return Score(number / len(images), float(loss) / len(images), number, len(images))
+
+
+def evaluate_parts(
+    network: nn.Module, images: Images, data: Dataset, *, autocast: Autocast = "none", channels_last: bool = True
+) -> dict[str, float]:
+    """Accuracy in [0, 1] of each part that a network wants scored beside itself: of the modules of its `parts()`."""
+    parts: Callable[[], Mapping[str, nn.Module]] | None = getattr(network, "parts", None)
+    return {
+        name: evaluate(part, images, data, autocast=autocast, channels_last=channels_last).accuracy
+        for name, part in (parts() if parts else {}).items()
+    }
 
 
 def autocasting(device: torch.device, kind: Autocast) -> torch.autocast:

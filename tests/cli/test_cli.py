@@ -185,6 +185,10 @@ def test_completion_offers_experiments_and_settings():
         (("search", "digits", "data.name=cifar10", "data.root=/nowhere"), "data_batch_1.bin: not found"),
         (("search", "digits", "final.genotype=DARTS_V9"), "DARTS_V9"),
         (("search", "digits", "space=nas_bench_201", "network.num_cells=4", "final.genotype=''"), "num_cells"),
+        (("search", "fractal_digits", "drop.global_share=2"), "global_share=2: must be less than or equal to 1, got 2"),
+        (("search", "fractal_digits", "drop.policy=edge"), "must be local or global or fractal in a fractal network"),
+        (("search", "fractal_digits", "network.num_cells=4"), "each side must be at least 16, as each of 4 blocks"),
+        (("search", "fractal_digits", "network.fractal.order=conv"), "order: must be a known name, got 'conv'"),
         (("show", "DARTS_V3"), "DARTS_V3"),
         (("export", "DARTS_V2", "--format", "nas-bench-201"), "NAS-Bench-201 text: holds one cell"),
         (("export", "DARTS_V2", "--format", "pt2"), "needs a run folder"),
@@ -263,3 +267,65 @@ def test_a_search_over_the_shipped_table(nasdrop, tmp_path):
     assert "best cell: valid_accuracy_12" in err and "test_accuracy_200" in err
     code, out, _ = nasdrop("show", tmp_path / "run")
     assert code == 0 and "looked up instead of trained" in out
+
+
+@pytest.fixture(scope="module")
+def fractal_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "fractal"
+    quick = ("network.channels=2", "search.trials=2", "search.epochs=1", "search.min_epochs=1", "train.epochs=1")
+    final = ("final.seeds=1", "final.random_cells=0", "data.train_limit=200", "--out", str(folder))
+    assert cli.run(["search", "fractal_digits", *quick, *final]) == 0
+    return folder
+
+
+def test_a_fractal_search_scores_every_column(fractal_folder):
+    from nasdrop.train import read_metrics
+
+    result = json.loads((fractal_folder / "result.json").read_text())
+    columns = len(next(iter(result["trainings"].values()))["parts"])
+    assert columns in (2, 3, 4)
+    trial = next(record for record in read_metrics(fractal_folder / "metrics.jsonl") if "valid/column_0" in record)
+    tags = {tag.rpartition("/")[0] for tag in trial}
+    assert {"valid", "fractal/drawn", "fractal/live_inputs"} <= tags
+
+
+def test_a_column_is_exported_as_the_network_restricted_to_it(nasdrop, fractal_folder, tmp_path):
+    import torch
+
+    from nasdrop.experiment import load_network
+    from nasdrop.exporters import random_operations
+    from nasdrop.run_folder import RunFolder
+
+    network, shape = load_network(RunFolder(fractal_folder))
+    images = torch.randn(3, *shape)
+    for column in ("deepest", "0"):
+        code, _, err = nasdrop("export", fractal_folder, "--column", column, "--out", tmp_path / "x.pt2")
+        assert code == 0, err
+        program = torch.export.load(tmp_path / "x.pt2")
+        assert random_operations(program) == []
+        wanted = network(images, column="deepest" if column == "deepest" else 0)
+        torch.testing.assert_close(program.module()(images), wanted)
+
+
+def test_what_a_fractal_cannot_export(nasdrop, fractal_folder, run_folder):
+    for arguments, line in (
+        ((fractal_folder, "--column", "9"), "column: must be one of 0, 1, "),
+        ((fractal_folder, "--column", "deep"), "shallowest, deepest, got 'deep'"),
+        ((fractal_folder, "--column", "0", "--format", "svg"), "--column: needs the format pt2, got 'svg'"),
+        ((fractal_folder, "--format", "darts"), "DARTS text: holds cells alone, got options"),
+        (
+            (run_folder, "--column", "deepest"),
+            "must be of a fractal network, got column 'deepest' of a network of cells",
+        ),
+    ):
+        code, out, err = nasdrop("export", *arguments)
+        assert (code, out) == (2, "")
+        assert line in err and len(err.splitlines()) == 1
+    assert not list(fractal_folder.glob("*.pt2"))
+
+
+def test_a_fractal_is_shown_and_drawn(nasdrop, fractal_folder, tmp_path):
+    code, out, _ = nasdrop("show", fractal_folder, "--svg", tmp_path / "block.svg")
+    assert code == 0 and "global_share" in out and "block" in out
+    assert (tmp_path / "block.svg").read_text().startswith("<svg")
+    assert nasdrop("show", "fractal")[0] == 0

@@ -274,6 +274,11 @@ BAD = [
         DropError,
         "drop.policy: must be local with column networks, got 'global'",
     ),
+    (
+        {"drop": {"global_share": 0.5}, "column_networks": True},
+        DropError,
+        "drop.global_share: must be 0 with column networks, which run every column, got 0.5",
+    ),
     ({"order": "conv-relu"}, ConfigError, "order: must be a known name, got 'conv-relu'; known: "),
     ({"join": "pool"}, ConfigError, "join: must be a known name, got 'pool'; "),
     ({"statistics": "mine"}, ConfigError, "statistics: must be a known name, got 'mine'; known: own, shared"),

@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from nasdrop.models.fractal_block import FractalBlock, Join
-from nasdrop.models.fractal_units import JOINS, ORDERS, Conventions, Unit
+from nasdrop.models.fractal_units import ORDERS, SLOT_OPERATIONS, Conventions, Unit
+from nasdrop.space.fractal import OPERATIONS
+from nasdrop.space.fractal_options import JOINS
 
 
 def make_block(columns, **conventions):
@@ -105,10 +107,10 @@ def test_units_keep_the_order(order):
     plain = nn.Sequential(*unit.plain()).train()
     assert "-".join(names[type(layer).__name__] for layer in plain) == order
     x = torch.randn(4, 2, 6, 6)
-    torch.manual_seed(0)
-    expected = plain(x)
-    torch.manual_seed(0)
-    torch.testing.assert_close(unit(x, alone=True), expected)
+    torch.testing.assert_close(unit.eval()(x, alone=True), plain.eval()(x))
+    zeros = Unit("conv_3x3", 2, 3, 1.0, Conventions(order=order)).train()
+    assert not zeros(x).any()
+    assert zeros.eval()(x).any()
 
 
 def test_statistics_of_a_column_alone_are_its_own():
@@ -126,7 +128,7 @@ def test_statistics_of_a_column_alone_are_its_own():
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-@pytest.mark.parametrize("operation", ["conv_1x1", "conv_3x3", "conv_3x1_1x3", "dil_conv_3x3", "dil_conv_5x5"])
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("training", [True, False])
 def test_operations_keep_the_sides_and_have_a_bias(ndim, operation, training):
     unit = Unit(operation, 2, 3, 0.0, Conventions(ndim=ndim)).train(training)
@@ -137,3 +139,7 @@ def test_operations_keep_the_sides_and_have_a_bias(ndim, operation, training):
     nn.init.constant_(biases[0], 2.0)
     y = unit.convolution(torch.zeros_like(x))
     torch.testing.assert_close(y, torch.full_like(y, 2.0))
+
+
+def test_a_space_may_name_what_can_be_built():
+    assert tuple(SLOT_OPERATIONS) == OPERATIONS

@@ -1,11 +1,15 @@
 """What an experiment says of its network is what is built."""
 
-import pytest
+import random
 
-from nasdrop.errors import DropError
-from nasdrop.searchers.training import build_network
+import pytest
+import torch
+
+from nasdrop.errors import ConfigError, DropError
+from nasdrop.models.fractal import FractalNet
+from nasdrop.searchers.training import Training, build_network
 from nasdrop.settings import Experiment
-from nasdrop.space import Genotype, SearchSpace
+from nasdrop.space import Genotype, SearchSpace, load_space
 
 
 def built(**drop):
@@ -28,3 +32,50 @@ def test_drop_settings_reach_the_network():
 def test_settings_that_do_not_fit_each_other():
     with pytest.raises(DropError, match="at_least has to be 1, or above it with a survivor rule, got 2"):
         built(at_least=2)
+
+
+FRACTAL = {"name": "x", "space": "fractal", "network": {"channels": 2, "num_cells": 2}, "drop": {"policy": "fractal"}}
+
+
+def fractal(genotype=None, **changes):
+    experiment = Experiment.model_validate({**FRACTAL, **changes})
+    space = load_space("fractal")
+    genotype = genotype or space.sample(random.Random(0))
+    return build_network(experiment, space, genotype, shape=(1, 8, 8), num_classes=10), experiment, space, genotype
+
+
+def test_a_fractal_space_has_fractal_networks():
+    size = {"channels": 2, "num_cells": 2, "fractal": {"affine": True, "bias": False}}
+    network, *_ = fractal(network=size, drop={"policy": "fractal", "mode": "batch", "survivors": "redraw"})
+    assert isinstance(network, FractalNet)
+    assert (len(network.blocks), network.path_drop.mode) == (2, "batch")
+    unit = network.blocks[0].columns[0][0]
+    assert unit.norm.affine
+
+
+def test_rates_that_the_genotype_says_win(tmp_path):
+    _, experiment, space, genotype = fractal(drop={"policy": "fractal", "p": 0.01, "global_share": 0.99})
+    training = Training(experiment, space, None, torch.device("cpu"), tmp_path, None)
+    said = dict(genotype.options)
+    assert training.schedule(genotype).p == float(said["p"])
+    assert training.global_share(genotype).p == float(said["global_share"])
+    silent = Genotype(genotype.space, genotype.cells)
+    assert training.schedule(silent).p == 0.01
+    assert training.global_share(silent).p == 0.99
+    assert training.schedule(genotype, drop=False).p == training.global_share(genotype, drop=False).p == 0
+    local = Experiment.model_validate({**FRACTAL, "drop": {"policy": "local"}})
+    policy = Training(local, space, None, torch.device("cpu"), tmp_path, None)
+    assert policy.global_share(silent) is None
+    darts = Training(experiment, SearchSpace.load("darts"), None, torch.device("cpu"), tmp_path, None)
+    assert darts.global_share(Genotype.read("DARTS_V2"), drop=False) is None
+
+
+def test_what_a_fractal_network_has_not():
+    with pytest.raises(ConfigError) as caught:
+        fractal(network={"auxiliary": True, "dropout": 0.5})
+    assert list(caught.value.lines) == [
+        "network.auxiliary: a fractal network has none, got True",
+        "network.dropout: a fractal network has none, got 0.5",
+    ]
+    with pytest.raises(DropError, match=r"drop.policy: must be local or global or fractal in a fractal network"):
+        fractal(drop={"policy": "edge"})

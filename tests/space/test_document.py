@@ -21,14 +21,23 @@ def tree(**changes):
 
 
 def test_round_trip_and_layout():
-    assert read_json(TEXT, "g.json") == ("tiny", CELLS)
+    assert read_json(TEXT, "g.json") == ("tiny", CELLS, ())
     assert TEXT.count("\n") == 6
     assert '\n    {"source": 1, "target": 2, "operation": "none"}\n' in TEXT
 
 
+def test_options_are_written_and_read():
+    options = (("p", "0.15"), ("widths", "1 2"))
+    text = write_json("fractal", CELLS, options)
+    assert json.loads(text)["options"] == dict(options)
+    assert read_json(text, "g.json") == ("fractal", CELLS, options)
+    with pytest.raises(GenotypeError, match=r"g.json: options.p: must be a valid string, got 0.15"):
+        read_json(text.replace('"0.15"', "0.15"), "g.json")
+
+
 def test_the_schema_names_the_keys():
     assert schema()["required"] == ["format", "version", "space", "cells"]
-    assert set(schema()["properties"]) == set(json.loads(TEXT))
+    assert set(schema()["properties"]) == {*json.loads(TEXT), "options"}
 
 
 def test_not_json():

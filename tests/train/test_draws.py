@@ -38,6 +38,14 @@ def test_columns_are_drawn_counted_scored_and_recorded(random_data, tmp_path):
     assert joins["fractal/live_inputs/join_01"] > 1 > joins["fractal/live_inputs/join_00"] - 1
 
 
+def test_weights_may_be_used_for_the_first_time_in_a_later_step(random_data):
+    network = make_fractal(drop={"policy": "global"})
+    before = [weight.clone() for weight in network.parameters()]
+    report = fit(network, random_data(train=320), SETTINGS, schedule=Schedule(0.0), epochs=1).history[0]
+    assert min(report.drawn[f"column {c}"] for c in range(3)) > 0
+    assert not any(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
 def test_live_inputs_are_sums_over_a_join():
     network = make_fractal()
     realised = {path.name: 0.25 for path in network.paths}

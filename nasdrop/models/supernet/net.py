@@ -18,7 +18,7 @@ from nasdrop.drop.policies import POLICIES
 from nasdrop.errors import ConfigError, DropError
 from nasdrop.models.checks import DropOptions, check_factors, check_images, check_options, check_sizes
 from nasdrop.models.network import Network, custom_operations
-from nasdrop.models.skeletons import SKELETONS
+from nasdrop.models.skeletons import skeleton_of
 from nasdrop.models.supernet.candidates import masked_softmax
 from nasdrop.models.supernet.cell import Active, MixedCell
 from nasdrop.models.supernet.discretize import discretize_cell
@@ -83,9 +83,7 @@ class SuperNet(nn.Module):
         options: DropOptions = drop or {}
         _check_policy(options.get("policy", "edge"))
         outputs = {name: cell.graph.num_nodes if cell.output != "last" else 1 for name, cell in space.cells.items()}
-        skeleton = SKELETONS[space.skeleton](
-            outputs, channels, num_cells, in_channels=in_channels, ndim=ndim, affine=False
-        )
+        skeleton = skeleton_of(space)(outputs, channels, num_cells, in_channels=in_channels, ndim=ndim, affine=False)
         self.space = space
         self.sizes = (channels, num_cells, num_classes, in_channels)
         self.in_channels = in_channels
