@@ -112,11 +112,11 @@ class StudySettings(Settings):
         "training", description="what a cell's value is: trained, looked up, or by `nasdrop.search(..., evaluator=...)`"
     )
     table: TableSettings = TableSettings()
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: Literal["bayesian", "evolution", "local_search", "tpe", "gp", "nsga2", "nsga3", "random"] = "tpe"
     pruner: Literal["none", "median", "successive_halving", "hyperband"] = "successive_halving"
     min_epochs: PositiveInt = Field(2, description="epochs before a trial may be pruned")
     reduction_factor: int = Field(2, ge=2, description="the share 1/reduction_factor goes on at each rung")
-    startup_trials: int = Field(10, ge=0, description="random trials before TPE's model is used")
+    startup_trials: int = Field(10, ge=0, description="random trials before the model of tpe or gp is used")
     timeout_minutes: float = Field(0.0, ge=0, description="no trial starts after this; 0: no limit")
 
 

@@ -4,14 +4,13 @@ Cells that are equal in canonical form are trained once. A trial whose process d
 and replaces the dead one, so nothing is lost and nothing counts twice.
 """
 
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasdrop.errors import RunError
@@ -19,10 +18,11 @@ from nasdrop.files import digest
 from nasdrop.searchers.evaluators import Evaluator, Failed, Pruned
 from nasdrop.searchers.journal import open_journal, repair
 from nasdrop.searchers.result import Observer, Outcome, SearchResult, TrialRecord
+from nasdrop.searchers.samplers import SAMPLERS, distributions, unknown_cell
 from nasdrop.settings import StudySettings
 from nasdrop.space import Genotype, SearchSpace
 
-_DUPLICATES_IN_A_ROW = 100  # after so many known cells in a row the space counts as exhausted
+_DUPLICATES_IN_A_ROW = 20  # after so many known cells in a row chance proposes an unknown one
 
 
 class StudySearch:
@@ -61,10 +61,10 @@ class StudySearch:
         self.study = optuna.load_study(storage=storage, study_name=name, pruner=_pruner(settings))
         # Re-seeding with the old seed would propose the old cells again: the number of past trials is a part of it.
         past = len(self.study.get_trials(deepcopy=False))
-        self.study.sampler = _sampler(settings, seed=int(digest(f"{seed} {past}")[:8], 16))
-        self._distributions: dict[str, BaseDistribution] = {
-            decision.name: CategoricalDistribution(decision.choices) for decision in space.decisions
-        }
+        seed = int(digest(f"{seed} {past}")[:8], 16)
+        self.study.sampler = SAMPLERS[settings.sampler](space, settings.startup_trials, seed)
+        self._distributions = distributions(space)
+        self._rng = random.Random(seed)  # noqa: S311 - reproducible draws, not secrets
 
     def run(self) -> SearchResult:
         """Search until the budget is spent.
@@ -75,14 +75,15 @@ class StudySearch:
         self._requeue_interrupted()
         deadline = time.monotonic() + 60 * self.settings.timeout_minutes if self.settings.timeout_minutes else None
         duplicates = 0
-        while self.counted() < self.settings.trials and duplicates < _DUPLICATES_IN_A_ROW:
+        while self.counted() < self.settings.trials:
             if deadline is not None and time.monotonic() > deadline:
                 self.observer.note(f"the time limit of {self.settings.timeout_minutes:g} minutes is reached")
                 break
+            if duplicates >= _DUPLICATES_IN_A_ROW and not self._queue_unknown():
+                self.observer.note(f"{duplicates} proposals in a row were known cells: the space counts as exhausted")
+                break
             record = self._run_trial()
             duplicates = duplicates + 1 if record.outcome == "duplicate" else 0
-        if duplicates >= _DUPLICATES_IN_A_ROW:
-            self.observer.note(f"{duplicates} proposals in a row were known cells: the space counts as exhausted")
         return self.result()
 
     def result(self) -> SearchResult:
@@ -113,6 +114,14 @@ class StudySearch:
         for trial in trials:
             if trial.state.is_finished() and trial.number not in replaced and "genotype" in trial.user_attrs:
                 yield trial
+
+    def _queue_unknown(self) -> bool:
+        """Ask for a random cell next that no trial holds; false where none is found."""
+        known = {trial.user_attrs.get("canonical") for trial in self.study.get_trials(deepcopy=False)}
+        genotype = unknown_cell(self.space, lambda form: digest(form) in known, self._rng)
+        if genotype is not None:
+            self.study.enqueue_trial(self.space.encode(genotype))
+        return genotype is not None
 
     def _run_trial(self) -> TrialRecord:
         trial = self.study.ask(self._distributions)
@@ -206,12 +215,6 @@ def _record(trial: FrozenTrial) -> TrialRecord:
 def _last(trial: FrozenTrial) -> float | None:
     values = trial.intermediate_values
     return values[max(values)] if values else None
-
-
-def _sampler(settings: StudySettings, seed: int) -> BaseSampler:
-    if settings.sampler == "random":
-        return RandomSampler(seed=seed)
-    return TPESampler(n_startup_trials=settings.startup_trials, seed=seed)
 
 
 def _pruner(settings: StudySettings) -> BasePruner:
