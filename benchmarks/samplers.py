@@ -141,12 +141,12 @@ def report(arguments):
     lines = [
         "# Samplers on NAS-Bench-201's table, CIFAR-10",
         "",
-        f"`python benchmarks/samplers.py run`, `timing` and `report`; optuna {optuna.__version__}, numpy {np.__version__}, "
-        f"Python {platform.python_version()}, one thread of a shared 2-core machine. "
+        f"`python benchmarks/samplers.py run`, `timing` and `report`; optuna {optuna.__version__}, "
+        f"numpy {np.__version__}, Python {platform.python_version()}, one thread of a shared 2-core machine. "
         + " ".join(__doc__.partition("\n\n")[2].split()),
         "",
-        "nsga2 and nsga3 draw their first 50 cells at random; tpe and gp 10, evolution 20, local_search 10 before each climb,",
-        "bayesian 5, far apart. All are at their defaults.",
+        "nsga2 and nsga3 draw their first 50 cells at random; tpe and gp 10, evolution 20, local_search 10 before each",
+        "climb, bayesian 5, far apart. All are at their defaults.",
     ]
     for column in ("valid_accuracy_200", "valid_accuracy_12"):
         benchmark, runs = Benchmark(column), by_sampler(column)
