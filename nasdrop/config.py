@@ -6,7 +6,7 @@ Every mistake of a file is reported at once, one line each, with the file (or ov
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -67,7 +67,7 @@ def validate(model: type[Model], tree: Tree, place: str, overrides: Sequence[Ove
         return model.model_validate(tree)
     except ValidationError as error:
         details = error.errors(include_url=False)
-    if _quote_texts(tree, details, overrides):  # `name=1` was meant as the text "1"
+    if _quote_texts(model, tree, details, overrides):  # `name=1` was meant as the text "1"
         return validate(model, tree, place, overrides)
     by_keys = {override.keys: override.text for override in overrides}
     raise ConfigError(*dict.fromkeys(_line(model, detail, place, by_keys) for detail in details))
@@ -88,7 +88,7 @@ def parse_override(text: str) -> Override:
 
 def dump(settings: BaseModel) -> str:
     """The settings as TOML text, every default written out."""
-    return tomli_w.dumps(settings.model_dump(mode="json"))
+    return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))
 
 
 def flatten(settings: BaseModel) -> dict[str, Any]:
@@ -128,12 +128,14 @@ def _lay(tree: Tree, override: Override) -> None:
     tree[last] = override.value
 
 
-def _quote_texts(tree: Tree, details: Sequence[ErrorDetails], overrides: Sequence[Override]) -> bool:
+def _quote_texts(
+    model: type[BaseModel], tree: Tree, details: Sequence[ErrorDetails], overrides: Sequence[Override]
+) -> bool:
     """Replace overridden values that should have been texts by their raw text; true if any was."""
     raw = {override.keys: override.raw for override in overrides}
     changed = False
     for detail in details:
-        keys = tuple(str(part) for part in detail["loc"])
+        keys, _ = _locate(model, detail["loc"])
         if detail["type"] == "string_type" and keys in raw and not isinstance(detail["input"], str):
             parent = tree
             for key in keys[:-1]:
@@ -144,39 +146,52 @@ def _quote_texts(tree: Tree, details: Sequence[ErrorDetails], overrides: Sequenc
 
 
 def _line(model: type[BaseModel], detail: ErrorDetails, place: str, overrides: Mapping[tuple[str, ...], str]) -> str:
-    keys = tuple(str(part) for part in detail["loc"])
+    keys, table = _locate(model, detail["loc"])
     where = next(
         (f"override {text}" for keys_given, text in overrides.items() if keys[: len(keys_given)] == keys_given),
         f"{place}: {'.'.join(keys)}" if keys else place,
     )
     if detail["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {suggest(keys[-1], _known_keys(model, keys[:-1]))}"
+        return f"{where}: unknown key; {suggest(keys[-1], table.model_fields if table else ())}"
     if detail["type"] == "missing":
         return f"{where}: is required"
     if detail["type"] == "model_type":
         return f"{where}: must be a table, got {detail['input']!r}"
+    if detail["type"] == "union_tag_invalid":
+        tag = detail["ctx"]["tag"]
+        return f"{where}: no kind of table is called {tag!r}; {suggest(tag, _choices(detail, 'expected_tags'))}"
     rule = detail["msg"].replace("Input should be", "must be").replace("String should", "must")
     if detail["type"] == "literal_error":
-        return f"{where}: {rule}, got {detail['input']!r}; {suggest(str(detail['input']), _choices(detail))}"
+        return (
+            f"{where}: {rule}, got {detail['input']!r}; {suggest(str(detail['input']), _choices(detail, 'expected'))}"
+        )
     return f"{where}: {rule}, got {detail['input']!r}"
 
 
-def _choices(detail: ErrorDetails) -> list[str]:
-    expected = detail.get("ctx", {}).get("expected", "")
+def _choices(detail: ErrorDetails, key: str) -> list[str]:
+    expected = detail.get("ctx", {}).get(key, "")
     return [part.strip("' ") for part in expected.replace(" or ", ", ").split(",")]
 
 
-def _known_keys(model: type[BaseModel], keys: Sequence[str]) -> list[str]:
-    for key in keys:
-        if key.isdigit():  # the place in a list
+def _locate(model: type[BaseModel], place: Sequence[int | str]) -> tuple[tuple[str, ...], type[BaseModel] | None]:
+    """The keys of a place as a user wrote them, without the tags of unions, and the table that holds the last one."""
+    keys: list[str] = []
+    table: type[BaseModel] | None = model
+    inside: Mapping[str, type[BaseModel]] = {"": model}
+    for part in map(str, place):
+        if part in inside:
+            inside = {"": inside[part]}
             continue
-        field = model.model_fields.get(key)
-        nested = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_model(kind)] if field else []
-        if not nested:
-            return []
-        model = cast("type[BaseModel]", nested[0])
-    return list(model.model_fields)
+        table = inside.get("")
+        keys.append(part)
+        field = table.model_fields.get(part) if table else None
+        if not part.isdigit():  # the place in a list
+            inside = _tables(field.annotation) if field else {}
+    return tuple(keys), table
 
 
-def _is_model(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+def _tables(annotation: Any) -> dict[str, type[BaseModel]]:
+    """The tables that a field may hold, by tag; a lone one has the tag ""."""
+    kinds = (annotation, *get_args(annotation))
+    tagged = {data.tag: kind.__origin__ for kind in kinds for data in getattr(kind, "__metadata__", ())}
+    return tagged or dict([("", kind) for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)][:1])

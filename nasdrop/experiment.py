@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,15 @@ from nasdrop.models.network import Network
 from nasdrop.run_folder import RunFolder, default_path, set_aside
 from nasdrop.searchers.evaluators import Evaluator, Function, FunctionEvaluator, TableEvaluator, TrainingEvaluator
 from nasdrop.searchers.finals import BEST, Candidate, FinalScore, candidates, check, train_finals
+from nasdrop.searchers.gradient.part import build_supernet
+from nasdrop.searchers.gradient.ranks import Ranks, joined, own_device
+from nasdrop.searchers.gradient.search import GradientSearch
+from nasdrop.searchers.gradient.stages import stages
 from nasdrop.searchers.result import Observer, SearchResult, Silent
 from nasdrop.searchers.study import StudySearch
 from nasdrop.searchers.table import Table
-from nasdrop.searchers.training import Outcome, Training, build_network
-from nasdrop.settings import Experiment
+from nasdrop.searchers.training import Outcome, Training, build_network, discrete
+from nasdrop.settings import Experiment, StudySettings
 from nasdrop.space import Genotype, SearchSpace, load_space
 from nasdrop.train import Dataset, Recorder, choose_device, load, load_weights, save_weights, set_threads
 
@@ -64,6 +69,8 @@ def search(
     if not isinstance(experiment, Experiment):
         experiment = config.load(Experiment, resources.find("experiments", str(experiment)), overrides)
     if evaluator is not None:
+        if not isinstance(experiment.search, StudySettings):
+            raise ConfigError(f"evaluator: only a study asks for values of cells, got kind {experiment.search.kind!r}")
         settings = experiment.search.model_copy(update={"evaluator": "python"})
         experiment = experiment.model_copy(update={"search": settings})
     return run(experiment, open_folder(experiment, out), Silent(), evaluator).search
@@ -81,23 +88,27 @@ def open_folder(experiment: Experiment, out: Path | None = None, *, fresh: bool 
 def run(experiment: Experiment, folder: RunFolder, observer: Observer, function: Function | None = None) -> Report:
     """Experiment -> space -> search -> genotype -> network -> files."""
     space = load_space(experiment.space)
-    if experiment.search.evaluator != "training":
-        return run_untrained(experiment, space, folder, observer, function)
-    device = choose_device(experiment.device)
+    settings = experiment.search
+    if isinstance(settings, StudySettings) and settings.evaluator != "training":
+        return run_untrained(experiment, settings, space, folder, observer, function)
+    device = own_device(choose_device(experiment.device))
     set_threads(experiment.threads)
     data = load(experiment.data)
-    with folder.locked():
+    training = make_training(experiment, space, data.limited(experiment.data.train_limit), folder, device)
+    with ExitStack() as stack:
+        ranks = stack.enter_context(joined(device))
+        if not ranks.leads:
+            return Report(search_cells(training, folder, Silent(), ranks), (), ())
+        stack.enter_context(folder.locked())
         folder.claim(experiment, sources(space))
-        training = make_training(experiment, space, data.limited(experiment.data.train_limit), folder, device)
         if reason := check(training, experiment.final):
             observer.note(f"the baseline {experiment.final.genotype} is left out: {reason}")
             training = without_published(training)
         announce(training, folder, observer)
-        evaluator = TrainingEvaluator(training, experiment.search.epochs, experiment.seed)
-        result = search_cells(experiment, space, evaluator, folder, observer)
-        finals = score_best(training, data.merged(), result, folder, observer)
+        result = search_cells(training, folder, observer, ranks)
+        finals = score_best(training.discrete(), data.merged(), result, folder, observer)
     written = (folder.genotype, folder.picture, folder.weights, folder.result)
-    return Report(replace(result, folder=folder.path), tuple(finals), written)
+    return Report(replace(result, folder=folder.path), tuple(finals), tuple(filter(Path.exists, written)))
 
 
 def without_published(training: Training) -> Training:
@@ -120,29 +131,63 @@ def open_recorder(folder: RunFolder, label: str) -> Recorder:
     return Recorder(folder.events / label, metrics=folder.metrics, run=label)
 
 
-def search_cells(
-    experiment: Experiment, space: SearchSpace, evaluator: Evaluator, folder: RunFolder, observer: Observer
+def search_cells(training: Training, folder: RunFolder, observer: Observer, ranks: Ranks) -> SearchResult:
+    """The search of the kind that the experiment asks for.
+
+    Raises:
+        ConfigError: several processes share a search that is not by gradient.
+    """
+    experiment, settings = training.experiment, training.experiment.search
+    if isinstance(settings, StudySettings):
+        if ranks.world_size > 1:
+            raise ConfigError(f"search.kind: only a search by gradient is shared by torchrun, got {settings.kind!r}")
+        evaluator = TrainingEvaluator(training, settings.epochs, experiment.seed)
+        return search_study(experiment, settings, training.space, evaluator, folder, observer)
+    checkpoint = folder.checkpoints / "search.pt"
+    result = GradientSearch(training, settings, checkpoint=checkpoint, observer=observer, ranks=ranks).run()
+    if ranks.leads:
+        write_cell(result, folder)
+    return result
+
+
+def write_cell(result: SearchResult, folder: RunFolder) -> None:
+    """Write the best cell into the run folder."""
+    write_text(folder.genotype, text(result.genotype, "json"))
+    write_text(folder.picture, text(result.genotype, "svg"))
+
+
+def search_study(
+    experiment: Experiment,
+    settings: StudySettings,
+    space: SearchSpace,
+    evaluator: Evaluator,
+    folder: RunFolder,
+    observer: Observer,
 ) -> SearchResult:
     """The Optuna study; the best cell goes into the run folder."""
     result = StudySearch(
         space,
-        experiment.search,
+        settings,
         evaluator,
         journal=folder.journal,
         name=experiment.name,
         seed=experiment.seed,
         observer=observer,
     ).run()
-    write_text(folder.genotype, text(result.genotype, "json"))
-    write_text(folder.picture, text(result.genotype, "svg"))
+    write_cell(result, folder)
     return result
 
 
 def run_untrained(
-    experiment: Experiment, space: SearchSpace, folder: RunFolder, observer: Observer, function: Function | None
+    experiment: Experiment,
+    settings: StudySettings,
+    space: SearchSpace,
+    folder: RunFolder,
+    observer: Observer,
+    function: Function | None,
 ) -> Report:
     """A search whose cells are looked up, or valued by a user's function: no data, no network, no weights."""
-    settings, table = experiment.search, None
+    table = None
     if settings.evaluator == "table":
         table = Table.load(settings.table.name, space)
     elif function is None:
@@ -157,7 +202,7 @@ def run_untrained(
             ("values", f"{settings.table.value} of {table.name}" if table else "a function of the caller's"),
         ]
         observer.planned(facts, ())
-        result = search_cells(experiment, space, evaluator, folder, observer)
+        result = search_study(experiment, settings, space, evaluator, folder, observer)
         measured = table.describe(result.genotype) if table else {}
         summary = {
             "validation_accuracy": result.score,
@@ -202,6 +247,7 @@ def score_best(
     rows = train_finals(training, wanted, known=known, keep=keep, trained=trained, observer=observer)
     summary = {
         "validation_accuracy": result.score,
+        "validation_note": result.note,
         "genotype": result.genotype.to_text("json"),
         "test": [vars(row) for row in rows],
         "trainings": known,
@@ -212,11 +258,19 @@ def score_best(
 
 def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
     """Say what will be done and where drop is active, before anything runs."""
-    experiment, data = training.experiment, training.data
+    experiment, data, settings = training.experiment, training.data, training.experiment.search
     genotype = training.space.sample(random.Random(experiment.seed))  # noqa: S311 - any cell shows the rates
-    epochs = experiment.search.epochs
-    scheduler = DropScheduler(training.network(genotype), training.schedule(genotype), epochs=epochs)
-    cost, drop = training.cost(genotype), experiment.drop
+    network: nn.Module
+    if isinstance(settings, StudySettings):
+        network = training.network(genotype)
+        cost, drop = training.cost(genotype), experiment.drop
+        plan = f"{settings.trials} trials of at most {settings.epochs} epochs, {settings.sampler}"
+    else:
+        network = build_supernet(training, settings, settings.num_cells)
+        cost, drop = training.discrete().cost(genotype), experiment.drop
+        epochs = settings.epochs * len(stages(settings))
+        plan = f"{settings.strategy}, {epochs} epochs: {settings.num_cells} cells, {settings.channels} channels"
+    scheduler = DropScheduler(network, training.schedule(genotype), epochs=settings.epochs)
     facts = [
         ("run folder", folder.path),
         ("space", f"{training.space.name}: {training.space.size:.3g} genotypes"),
@@ -226,7 +280,7 @@ def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
             f"{experiment.network.num_cells} cells, {experiment.network.channels} channels "
             f"(a random one: {cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds)",
         ),
-        ("search", f"{experiment.search.trials} trials of at most {epochs} epochs, {experiment.search.sampler}"),
+        ("search", plan),
         ("drop path", f"{drop.policy}, {drop.schedule} to p = {drop.p:g}, a decision a {drop.mode}"),
         ("device", f"{training.device}, {torch.get_num_threads()} threads"),
     ]
@@ -253,7 +307,7 @@ def load_network(folder: RunFolder) -> tuple[Network | FractalNet, tuple[int, ..
     except (KeyError, ValueError) as error:
         raise RunFolderError(f"{folder.weights}: damaged: its metadata lack {error}") from None
     space = load_space(str(folder.sources / f"{Path(experiment.space).stem}.toml"))
-    network = build_network(experiment, space, genotype, shape=shape, num_classes=num_classes)
+    network = build_network(discrete(experiment), space, genotype, shape=shape, num_classes=num_classes)
     network.load_state_dict(weights)
     return network.eval(), shape
 

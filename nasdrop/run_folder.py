@@ -20,7 +20,15 @@ from nasdrop.files import digest, sweep, write_json, write_text
 from nasdrop.settings import Experiment
 
 # How much to search and on which machine: these may change between two calls that continue one run.
-_FREE_KEYS = ("description", "device", "threads", "data.root", "search.trials", "search.timeout_minutes")
+_FREE_KEYS = (
+    "description",
+    "device",
+    "threads",
+    "data.root",
+    "search.trials",
+    "search.timeout_minutes",
+    "search.checkpoint_steps",
+)
 _PACKAGES = ("nasdrop", "torch", "numpy", "networkx", "optuna", "tensorboard", "safetensors")
 
 

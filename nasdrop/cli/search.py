@@ -27,6 +27,8 @@ def search(experiment: str, overrides: tuple[str, ...], out: Path | None, fresh:
     folder = open_folder(settings, out, fresh=fresh)
     with LiveView(log) as view:
         report = run(settings, folder, view)
+    if not report.written:
+        return  # one of several processes, and not the one that speaks
     best = [
         (record.number, f"{record.value:.4f}", record.parameters, f"{record.seconds:.1f} s")
         for record in report.search.best(5)

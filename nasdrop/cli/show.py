@@ -105,6 +105,7 @@ def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genot
     from nasdrop.view.terminal import ascii_only, print_closing, stderr_console, summary
 
     validation = result.get("validation_accuracy")
+    note = f" ({result['validation_note']})" if result.get("validation_note") else ""
     console.print(
         summary(
             [
@@ -112,7 +113,7 @@ def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genot
                 ("experiment", experiment.description or experiment.name),
                 ("space", experiment.space),
                 ("drop path", f"{experiment.drop.policy}, {experiment.drop.schedule} to p = {experiment.drop.p:g}"),
-                ("validation", "not finished" if validation is None else f"{100 * validation:.2f} %"),
+                ("validation", "not finished" if validation is None else f"{100 * validation:.2f} %{note}"),
             ]
         )
     )

@@ -69,7 +69,9 @@ class FinalScore:
 
 
 def candidates(training: Training, settings: FinalSettings, best: Genotype) -> Iterator[Candidate]:
-    """The best cell first, then the baselines that the experiment asks for."""
+    """The best cell first, then the baselines that the experiment asks for; nothing where it asks for no training."""
+    if not settings.seeds:
+        return
     seed = training.experiment.seed
     seeds = tuple(range(seed, seed + settings.seeds))
     yield Candidate(BEST, best, seeds)

@@ -1,6 +1,6 @@
 """What every search returns, and what it says while it runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -44,12 +44,14 @@ class SearchResult:
         score: its validation accuracy in [0, 1] during the search.
         history: every trial, in order.
         folder: the run folder.
+        note: what the score is of, where it is not of the cell itself.
     """
 
     genotype: Genotype
     score: float
     history: tuple[TrialRecord, ...] = field(repr=False)
     folder: Path | None = None
+    note: str = ""
 
     def best(self, count: int) -> list[TrialRecord]:
         """The best `count` distinct trials that ran to their end."""
@@ -75,6 +77,9 @@ class Observer(Protocol):
     def trial_ended(self, record: TrialRecord) -> None:
         """A trial is over."""
 
+    def search_epoch(self, epoch: int, epochs: int, facts: Mapping[str, str]) -> None:
+        """An epoch of a search by gradient is over; `epoch` counts from 1, `facts` are short words and figures."""
+
     def training_started(self, label: str, number: int, total: int) -> None:
         """One of the final trainings begins; `number` are over."""
 
@@ -98,6 +103,9 @@ class Silent:
         """Say nothing."""
 
     def trial_ended(self, record: TrialRecord) -> None:
+        """Say nothing."""
+
+    def search_epoch(self, epoch: int, epochs: int, facts: Mapping[str, str]) -> None:
         """Say nothing."""
 
     def training_started(self, label: str, number: int, total: int) -> None:

@@ -5,7 +5,7 @@ There is this one way, for trials, for the best cell and for the baselines.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -63,6 +63,10 @@ class Training:
     device: torch.device
     checkpoints: Path
     record: Callable[[str], Recorder]
+
+    def discrete(self) -> "Training":
+        """The same training with the drop path that the experiment has for trainings after the search."""
+        return replace(self, experiment=discrete(self.experiment))
 
     def key(self, genotype: Genotype) -> str:
         """Names a cell in files: cells that are equal in canonical form share it."""
@@ -137,6 +141,11 @@ class Training:
         parts = result.history[-1].parts if result.valid else evaluate_parts(network, self.data.test, self.data)
         checkpoint.unlink(missing_ok=True)
         return Outcome(score.accuracy, score.loss, self.cost(genotype), time.monotonic() - started, network, parts)
+
+
+def discrete(experiment: Experiment) -> Experiment:
+    """The experiment with `[final.drop]` in the place of `[drop]`, where it has one."""
+    return experiment.model_copy(update={"drop": experiment.final.drop or experiment.drop})
 
 
 def build_network(

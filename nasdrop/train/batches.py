@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor, nn
 
-from nasdrop.settings import TrainSettings
+from nasdrop.settings import WeightSettings
 from nasdrop.train.augment import crop, cutout, flip, normalise
 from nasdrop.train.data import Dataset, Images
 from nasdrop.train.device import derive_seed
@@ -37,7 +37,7 @@ def num_steps(images: Images, batch_size: int) -> int:
 
 
 def train_batches(
-    images: Images, data: Dataset, settings: TrainSettings, *, seed: int, epoch: int
+    images: Images, data: Dataset, settings: WeightSettings, *, seed: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of shuffled, augmented, normalised batches.
 

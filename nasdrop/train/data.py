@@ -138,7 +138,7 @@ def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
         fraction: share of the first part, in (0, 1), rounded up to whole images.
         seed: which ones.
     """
-    order = stratified_order(images.labels.numpy(), seed)
+    order = stratified_order(images.labels.cpu().numpy(), seed)
     count = int(np.ceil(fraction * len(order) - 1e-9))
     first, rest = (torch.from_numpy(np.sort(part)) for part in (order[:count], order[count:]))
     return images[first], images[rest]

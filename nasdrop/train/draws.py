@@ -8,6 +8,7 @@ from torch import nn
 from nasdrop.drop.paths import Draw
 from nasdrop.drop.schedule import Schedule
 from nasdrop.drop.scheduler import DropScheduler
+from nasdrop.train.device import derive_seed
 
 
 class StepDraws:
@@ -20,6 +21,8 @@ class StepDraws:
         epochs: the full budget.
         steps: steps of an epoch.
         global_share: for fractal networks, the share of draws that run one column alone, over time; None leaves it.
+        rank: this process, of several that share each batch.
+        world_size: their number.
     """
 
     def __init__(
@@ -31,7 +34,10 @@ class StepDraws:
         steps: int,
         *,
         global_share: Schedule | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
+        self.rank, self.world_size = rank, world_size
         self.schedule, self.seed, self.epochs, self.steps = schedule, seed, epochs, steps
         self.path_drop = getattr(network, "path_drop", None)
         self.scheduler = None
@@ -44,8 +50,15 @@ class StepDraws:
         self.never = schedule is None or (schedule.p == 0 and share == 0)
         self._progress = math.nan
 
-    def paths(self, rows: int, epoch: int, step: int) -> dict[str, Draw]:
-        """The argument `paths` of a step's forward; nothing for a network that draws for itself or cannot drop."""
+    def paths(self, rows: int, epoch: int, step: int, purpose: str = "") -> dict[str, Draw]:
+        """The argument `paths` of a forward pass; nothing for a network that draws for itself or cannot drop.
+
+        Args:
+            rows: samples of this process.
+            epoch: from 0.
+            step: within the epoch, from 0.
+            purpose: names a further pass of the same step, whose masks are others and are not counted.
+        """
         if self.schedule is None or self.scheduler is None:
             return {}
         whole, steps = epoch * self.steps + step, self.epochs * self.steps
@@ -57,9 +70,22 @@ class StepDraws:
             return {}
         if self.never:
             return {"paths": Draw(None)}
-        draw = self.path_drop.draw(self.path_drop.rates, rows, self.seed, epoch, step)
-        self.scheduler.observe(draw)
+        seed = derive_seed(self.seed, purpose) if purpose else self.seed
+        share = {"rank": self.rank, "world_size": self.world_size}
+        draw = self.path_drop.draw(self.path_drop.rates, rows, seed, epoch, step, **share)
+        if not purpose:
+            self.scheduler.observe(draw)
         return {"paths": draw}
+
+    def state(self) -> dict[str, Any] | None:
+        """Where the schedule is and what has been counted, for a checkpoint in the middle of an epoch."""
+        return None if self.scheduler is None else self.scheduler.state_dict()
+
+    def load_state(self, state: dict[str, Any] | None) -> None:
+        """Take that back."""
+        if self.scheduler is not None and state is not None:
+            self.scheduler.load_state_dict(state)
+            self._progress = math.nan
 
     def counts(self, epoch: int) -> dict[str, Any]:
         """`planned` rates at the middle of the epoch; `realised` ones and `drawn` columns since the last call."""

@@ -19,7 +19,7 @@ from torch.nn.utils import clip_grad_norm_
 from nasdrop.drop.paths import Draw
 from nasdrop.drop.schedule import Schedule
 from nasdrop.errors import ConfigError, DataError, RunError, RunFolderError
-from nasdrop.settings import TrainSettings
+from nasdrop.settings import TrainSettings, WeightSettings
 from nasdrop.train import checkpoint as checkpoints
 from nasdrop.train.batches import arrange, memory_format, num_steps, train_batches
 from nasdrop.train.data import Dataset
@@ -101,7 +101,7 @@ def fit(
     return FitResult(tuple(history), resumed_at)
 
 
-def learning_rate(settings: TrainSettings, step: int, steps: int, full_epochs: int) -> float:
+def learning_rate(settings: WeightSettings, step: int, steps: int, full_epochs: int) -> float:
     """The rate of a step: a line up over the warm-up epochs, then down as `settings.decay` says.
 
     Half a cosine ends at the final rate; "halving" divides by ten whenever half of the remaining steps are over, four
@@ -184,12 +184,12 @@ class _Training:
             correct += batch_correct
             images += len(labels)
         train_loss = float(loss) / images
-        _refuse_divergence("training", train_loss, epoch)
+        refuse_divergence("training", train_loss, epoch)
         valid, parts = None, {}
         if len(self.data.valid):
             kinds = {"autocast": self.settings.autocast, "channels_last": self.settings.channels_last}
             valid = evaluate(self.network, self.data.valid, self.data, **kinds)  # type: ignore[arg-type]
-            _refuse_divergence("validation", valid.loss, epoch)
+            refuse_divergence("validation", valid.loss, epoch)
             parts = evaluate_parts(self.network, self.data.valid, self.data, **kinds)  # type: ignore[arg-type]
         return EpochReport(
             epoch=epoch,
@@ -277,6 +277,11 @@ class _Training:
         }
 
 
-def _refuse_divergence(split: str, loss: float, epoch: int) -> None:
+def refuse_divergence(split: str, loss: float, epoch: int) -> None:
+    """Stop a training whose mean loss is no number any more; `epoch` counts from 0.
+
+    Raises:
+        DivergedError: it is NaN or infinite.
+    """
     if not math.isfinite(loss):
         raise DivergedError(f"epoch {epoch + 1}: the {split} loss must be finite, got {loss}: the training diverged")

@@ -3,7 +3,7 @@
 It has the methods that a search calls on whoever watches it; in a pipe there is no bar, only the lines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from nasdrop.view import units
 from nasdrop.view.records import TrialLike
-from nasdrop.view.terminal import DropRow, ascii_only, drop_table, summary, trial_line
+from nasdrop.view.terminal import DropRow, ascii_only, drop_table, epoch_line, summary, trial_line
 
 
 class LiveView:
@@ -80,6 +80,11 @@ class LiveView:
         self.console.print(trial_line(record, best=best))
         if self._outer is not None and record.outcome != "duplicate":
             self._progress.advance(self._outer)
+
+    def search_epoch(self, epoch: int, epochs: int, facts: Mapping[str, str]) -> None:
+        """An epoch of a search by gradient is over; `epoch` counts from 1."""
+        self._begin("epochs", epoch, epochs)
+        self.console.print(epoch_line(epoch, epochs, facts))
 
     def training_started(self, label: str, number: int, total: int) -> None:
         """One of the final trainings begins; `number` are over."""

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
 from itertools import groupby
 from pathlib import Path
@@ -156,6 +156,14 @@ def trial_line(trial: TrialLike, *, best: bool = False) -> Text:
     line = Text(f"trial {trial.number:>3}  {value:>6}  ")
     line.append(f"{size:>12}  {units.duration(trial.seconds):>7}  ")
     return line.append(endings.get(trial.outcome, trial.outcome), style=styles.get(trial.outcome, "dim"))
+
+
+def epoch_line(epoch: int, epochs: int, facts: Mapping[str, str]) -> Text:
+    """One epoch of a search by gradient in one line: `epoch  3 of 20  loss 1.2034  skips 3/8 1/8`."""
+    line = Text(f"epoch {epoch:>{len(str(epochs))}} of {epochs}", no_wrap=True, overflow="ellipsis")
+    for name, words in facts.items():
+        line.append(f"  {name} ", style="dim").append(words)
+    return line
 
 
 def print_closing(console: Console, written: Sequence[str | Path], command: str) -> None:

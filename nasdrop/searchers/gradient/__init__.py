@@ -1,0 +1,1 @@
+"""Search by gradient: strategies over one supernet and one loop."""
