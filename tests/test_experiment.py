@@ -14,8 +14,8 @@ import pytest
 
 import nasdrop
 from nasdrop import config, resources
-from nasdrop.errors import ConfigError, RunFolderError
-from nasdrop.experiment import load_network
+from nasdrop.errors import ConfigError, InputError, RunFolderError
+from nasdrop.experiment import export_network, load_network
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.journal import open_journal
 from nasdrop.settings import Experiment
@@ -200,6 +200,12 @@ def test_a_space_with_an_operation_of_ones_own_is_searched_and_kept(tmp_path):
     network, _ = load_network(RunFolder(result.folder))
     used = {edge.operation for cell in result.genotype.cells for edge in cell.edges}
     assert any(type(module).__name__ == "Shift" for module in network.modules()) == ("shift" in used)
+
+    written = export_network(RunFolder(result.folder), "source", tmp_path / "plain.py")
+    assert {path.name for path in written} == {"plain.py", "plain.pt", "my_ops.py"}
+    (tmp_path / "my_ops.py").write_text("# something else")
+    with pytest.raises(InputError, match=r"my_ops\.py: is another file than the my_ops\.py that plain\.py imports"):
+        export_network(RunFolder(result.folder), "source", tmp_path / "plain.py")
 
 
 def test_a_search_over_a_table_trains_nothing_and_goes_on(tmp_path):

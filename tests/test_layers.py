@@ -15,7 +15,14 @@ LAYERS = [
     {"cli"},
 ]
 SEES = {"models": {"drop", "space"}, "train": {"drop"}, "view": {"space"}, "drop": set(), "space": set()}
-ROOM_OF = {"optuna": {"searchers"}, "tensorboard": {"train", "cli"}, "networkx": {"space", "view"}, "click": {"cli"}}
+ROOM_OF = {
+    "optuna": {"searchers"},
+    "tensorboard": {"train", "cli"},
+    "networkx": {"space", "view"},
+    "click": {"cli"},
+    "onnx": {"exporters"},
+    "onnxruntime": {"exporters"},
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,4 +1,4 @@
-"""`nasdrop export`: a run's cell as a text or a picture, its network as a program."""
+"""`nasdrop export`: a run's cell as a text or a picture, its network with trained weights."""
 
 from pathlib import Path
 
@@ -9,12 +9,18 @@ from nasdrop.errors import InputError
 from nasdrop.run_folder import RunFolder
 
 TEXTS = ("json", "darts", "nas-bench-201", "svg", "dot", "mermaid")
-PROGRAMS = ("pt2",)
+NETWORKS = {"pt2": ".pt2", "onnx": ".onnx", "source": ".py"}
+"""Formats of networks -> ending of the file."""
+NEXT = {
+    "pt2": "torch.export.load({path!r}).module() in Python",
+    "onnx": "onnxruntime.InferenceSession({path!r}) in Python",
+    "source": "python -c 'import {stem}; print({stem}.load(\"{stem}.pt\"))' in the folder of the files",
+}
 
 
 @click.command()
 @click.argument("source")
-@click.option("--format", "name", type=click.Choice(TEXTS + PROGRAMS), default="json", show_default=True)
+@click.option("--format", "name", type=click.Choice((*TEXTS, *NETWORKS)), default="json", show_default=True)
 @click.option("--column", help="Of a fractal run: one column alone, by its number from 0, deepest or shallowest.")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; texts go to stdout without it.")
 @click.pass_context
@@ -22,11 +28,11 @@ def export(context: click.Context, source: str, name: str, column: str | None, o
     """Write SOURCE (a run folder; for texts also a genotype or a published name) in a form that others read."""
     if column is not None and context.get_parameter_source("name") is ParameterSource.DEFAULT:
         name = "pt2"  # a column is a network, not a text
-    if name in PROGRAMS:
-        _export_program(source, out, column)
+    if name in NETWORKS:
+        _export_network(source, name, out, column)
         return
     if column is not None:
-        raise InputError(f"--column: needs the format {' or '.join(PROGRAMS)}, got {name!r}")
+        raise InputError(f"--column: needs a format of networks, {', '.join(NETWORKS)}, got {name!r}")
     from nasdrop.exporters import text
     from nasdrop.files import write_text
     from nasdrop.space import Genotype
@@ -41,14 +47,16 @@ def export(context: click.Context, source: str, name: str, column: str | None, o
         click.echo(f"wrote  {out}\nnext   nasdrop show {source}", err=True)
 
 
-def _export_program(source: str, out: Path | None, column: str | None) -> None:
+def _export_network(source: str, name: str, out: Path | None, column: str | None) -> None:
     folder = RunFolder(Path(source))
     if not folder.path.is_dir():
-        raise InputError(f"--format pt2: needs a run folder with trained weights, got {source!r}")
-    from nasdrop.experiment import load_network, one_column
-    from nasdrop.exporters import save_program
+        raise InputError(f"--format {name}: needs a run folder with trained weights, got {source!r}")
+    path = out or folder.path / (("network" if column is None else f"column_{column}") + NETWORKS[name])
+    if name == "source" and not (path.suffix == ".py" and path.stem.isidentifier()):
+        raise InputError(f"--out: source must be a file that Python can import, such as network.py, got {path.name!r}")
+    from nasdrop.experiment import export_network
 
-    network, shape = load_network(folder)
-    path = out or folder.path / ("network.pt2" if column is None else f"column_{column}.pt2")
-    save_program(network if column is None else one_column(network, column), shape, path)
-    click.echo(f"wrote  {path}\nnext   torch.export.load({str(path)!r}).module() in Python", err=True)
+    written = export_network(folder, name, path, column)
+    lines = [f"wrote  {file}" for file in written]
+    lines.append("next   " + NEXT[name].format(path=str(path), stem=path.stem))
+    click.echo("\n".join(lines), err=True)

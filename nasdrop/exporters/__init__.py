@@ -1,6 +1,18 @@
 """A found cell in the forms that others read."""
 
+from nasdrop.exporters.onnx import save_onnx
 from nasdrop.exporters.program import export_program, random_operations, save_program
+from nasdrop.exporters.source import save_source, source
 from nasdrop.exporters.texts import FORMATS, export, text
 
-__all__ = ["FORMATS", "export", "export_program", "random_operations", "save_program", "text"]
+__all__ = [
+    "FORMATS",
+    "export",
+    "export_program",
+    "random_operations",
+    "save_onnx",
+    "save_program",
+    "save_source",
+    "source",
+    "text",
+]

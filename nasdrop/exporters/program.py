@@ -33,9 +33,11 @@ def export_program(network: nn.Module, shape: tuple[int, ...]) -> ExportedProgra
 
 
 def random_operations(program: ExportedProgram) -> list[str]:
-    """Names of the operations of a program that draw random numbers."""
-    targets = {node.target for node in program.graph.nodes if isinstance(node.target, torch._ops.OpOverload)}
-    return sorted(str(target) for target in targets if torch.Tag.nondeterministic_seeded in target.tags)
+    """Names of the operations of a program that draw random numbers; a dropout in evaluation draws none."""
+    calls = [node for node in program.graph.nodes if isinstance(node.target, torch._ops.OpOverload)]
+    random = {node.target for node in calls if torch.Tag.nondeterministic_seeded in node.target.tags}
+    used = {node.target for node in calls if node.target is torch.ops.aten.dropout.default and node.args[2]}
+    return sorted(str(target) for target in random - {torch.ops.aten.dropout.default} | used)
 
 
 def save_program(network: nn.Module, shape: tuple[int, ...], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Plain PyTorch source of a discovered network: one readable file that needs torch alone.
+"""Plain PyTorch source of a discovered network, or of a sequence of layers: one readable file that needs torch alone.
 
 Invariant: the names of its weights are those of the network it was written from, so their state dict loads; the
 auxiliary head, which evaluation does not use, and drop path are left out.
@@ -24,11 +24,13 @@ Own = Mapping[str, str]
 """A user's own operations: name -> "module:attribute"."""
 
 
-def source(network: Network, *, own: Own | None = None, metadata: Mapping[str, str] | None = None) -> str:
+def source(
+    network: Network | nn.Sequential, *, own: Own | None = None, metadata: Mapping[str, str] | None = None
+) -> str:
     """Write a network as Python.
 
     Args:
-        network: the discovered network.
+        network: the discovered network of cells, or one column of a fractal network.
         own: the user's own operations in its space, which the file imports: their modules have to lie beside it.
         metadata: what trained weights carry: `shape`, `classes`, `mean`, `std` (JSON), `test_accuracy`; any may miss.
 
@@ -36,9 +38,11 @@ def source(network: Network, *, own: Own | None = None, metadata: Mapping[str, s
         A module with `Network`, and `load(path)` for a state dict that `weights` gave.
 
     Raises:
-        RunError: an operation is neither shipped nor among `own`.
+        RunError: an operation is neither shipped nor among `own`, or a layer has no text.
     """
-    own = own or {}
+    own, metadata = own or {}, metadata or {}
+    if isinstance(network, nn.Sequential):
+        return _sequential(network, metadata)
     cells = {cell.genotype.name: cell for cell in _cells(network)}
     used = dict.fromkeys(edge.operation for cell in cells.values() for edge in cell.genotype.edges)
     if unknown := [name for name in used if name not in OPERATIONS and name not in own]:
@@ -48,7 +52,6 @@ def source(network: Network, *, own: Own | None = None, metadata: Mapping[str, s
         needed.append("every")
     classes = [_cell_class(cell, own, network.ndim) for cell in cells.values()]
     body = _joined([blocks(needed, network.ndim), *classes, _network_class(network), _LOAD])
-    metadata = metadata or {}
     imports = [_import(name, own[name]) for name in used if name in own]
     return _joined([_title(network, metadata) + _imports(body, imports) + _constants(metadata), body])
 
@@ -59,7 +62,7 @@ def weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def save_source(
-    network: Network, path: Path, *, own: Own | None = None, metadata: Mapping[str, str] | None = None
+    network: Network | nn.Sequential, path: Path, *, own: Own | None = None, metadata: Mapping[str, str] | None = None
 ) -> tuple[Path, Path]:
     """Write the source and, beside it with the ending .pt, the weights; each whole or not at all. Gives both paths."""
     written = source(network, own=own, metadata=metadata)
@@ -88,16 +91,34 @@ def _joined(parts: Iterable[str]) -> str:
     return "\n\n".join(part.strip("\n") + "\n" for part in parts if part)
 
 
+def _sequential(network: nn.Sequential, metadata: Mapping[str, str]) -> str:
+    """A class with a line a layer."""
+    layers = [f"            {expression(layer)}," for layer in network]
+    head = ["class Network(nn.Sequential):", "    def __init__(self):", "        super().__init__("]
+    body = _joined(["\n".join([*head, *layers, "        )"]), _LOAD])
+    title = _docstring("One column of a fractal network found by nasdrop, in plain PyTorch.", [], metadata)
+    return _joined([title + _imports(body, []) + _constants(metadata), body])
+
+
 def _title(network: Network, metadata: Mapping[str, str]) -> str:
-    shape = json.loads(metadata.get("shape", "null")) or [network.in_channels, *["side"] * network.ndim]
-    images = ", ".join(map(str, ["N", *shape]))
-    lines = ['"""A network of cells found by nasdrop, in plain PyTorch.', ""]
+    lines = []
     for cell in network.genotype.cells:
         lines += [f"{cell.name}:", *_edge_lines(cell.edges), f"    output: nodes {', '.join(map(str, cell.concat))}"]
-    lines += ["", f"Input: float images ({images}). Output: logits (N, {network.classifier.out_features})."]
+    notes = ["Drop path and the auxiliary head act in training alone and are left out."]
+    return _docstring("A network of cells found by nasdrop, in plain PyTorch.", lines, metadata, notes)
+
+
+def _docstring(first: str, lines: Iterable[str], metadata: Mapping[str, str], notes: Iterable[str] = ()) -> str:
+    """What the file is: its cells, its input and output, its accuracy, as far as the metadata say."""
+    said = [*lines]
+    if "shape" in metadata:
+        said += [f"Input: float images ({', '.join(map(str, ['N', *json.loads(metadata['shape'])]))})."]
+    if "num_classes" in metadata:
+        said += [f"Output: logits (N, {metadata['num_classes']})."]
     if "test_accuracy" in metadata:
-        lines.append(f"Test accuracy of the weights that it was written with: {float(metadata['test_accuracy']):.2%}.")
-    return "\n".join([*lines, "Drop path and the auxiliary head act in training alone and are left out.", '"""', ""])
+        said += [f"Test accuracy of the weights that it was written with: {float(metadata['test_accuracy']):.2%}."]
+    said += notes
+    return "\n".join([f'"""{first}', *(["", *said] if said else []), '"""', ""])
 
 
 def _imports(body: str, own: Sequence[str]) -> str:
@@ -213,7 +234,13 @@ def expression(module: nn.Module) -> str:
         return f"nn.{type(module).__name__}({module.num_features}{'' if module.affine else ', affine=False'})"
     if isinstance(module, nn.Linear):
         return f"nn.Linear({module.in_features}, {module.out_features})"
-    if isinstance(module, nn.ReLU | nn.Identity):
+    if isinstance(module, nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d):
+        return f"nn.{type(module).__name__}({module.kernel_size}, {module.stride}, {module.padding})"
+    if isinstance(module, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d | nn.AdaptiveAvgPool3d):
+        return f"nn.{type(module).__name__}({module.output_size})"
+    if isinstance(module, nn.Dropout):
+        return f"nn.Dropout({module.p!r})"
+    if isinstance(module, nn.ReLU | nn.Identity | nn.Flatten):
         return f"nn.{type(module).__name__}()"
     raise RunError(f"source: no text for a layer of type {type(module).__name__}")
 

@@ -118,6 +118,34 @@ def test_the_exported_program_gives_the_networks_logits_and_drops_nothing(nasdro
         torch.testing.assert_close(program.module()(images), network(images))
 
 
+def test_the_plain_source_gives_the_networks_logits(nasdrop, run_folder, tmp_path, monkeypatch):
+    import torch
+
+    from nasdrop.experiment import load_network
+    from nasdrop.run_folder import RunFolder
+
+    code, _, err = nasdrop("export", run_folder, "--format", "source", "--out", tmp_path / "found_cell.py")
+    assert code == 0 and "found_cell.pt" in err
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import found_cell
+
+    network, shape = load_network(RunFolder(run_folder))
+    images = torch.randn(3, *shape)
+    torch.testing.assert_close(found_cell.load(tmp_path / "found_cell.pt")(images), network(images))
+    assert len(found_cell.CLASSES) == 10 and "Test accuracy" in found_cell.__doc__
+
+
+def test_the_onnx_file_holds_the_cell_and_its_accuracy(nasdrop, run_folder, tmp_path):
+    import onnxruntime
+
+    code, _, err = nasdrop("export", run_folder, "--format", "onnx", "--out", tmp_path / "x.onnx")
+    assert code == 0 and "onnxruntime.InferenceSession" in err
+    session = onnxruntime.InferenceSession(tmp_path / "x.onnx", providers=["CPUExecutionProvider"])
+    held = session.get_modelmeta().custom_metadata_map
+    assert Genotype.from_json(held["genotype"]) == Genotype.read(str(run_folder / "genotype.json"))
+    assert 0 <= float(held["test_accuracy"]) <= 1 and len(json.loads(held["classes"])) == 10
+
+
 def test_the_saved_weights_have_the_saved_accuracy(run_folder):
     from nasdrop import config
     from nasdrop.experiment import load_network
@@ -192,6 +220,7 @@ def test_completion_offers_experiments_and_settings():
         (("show", "DARTS_V3"), "DARTS_V3"),
         (("export", "DARTS_V2", "--format", "nas-bench-201"), "NAS-Bench-201 text: holds one cell"),
         (("export", "DARTS_V2", "--format", "pt2"), "needs a run folder"),
+        (("export", ".", "--format", "source", "--out", "my-cell.py"), "a file that Python can import"),
         (("drop", "show", "nasnet-v4"), "did you mean 'nasnet-v3'?"),
         (("tensorboard", "nowhere"), "nowhere: no TensorBoard events"),
         (("serch",), "No such command 'serch'"),
@@ -290,6 +319,8 @@ def test_a_fractal_search_scores_every_column(fractal_folder):
 
 
 def test_a_column_is_exported_as_the_network_restricted_to_it(nasdrop, fractal_folder, tmp_path):
+    import runpy
+
     import torch
 
     from nasdrop.experiment import load_network
@@ -305,13 +336,20 @@ def test_a_column_is_exported_as_the_network_restricted_to_it(nasdrop, fractal_f
         assert random_operations(program) == []
         wanted = network(images, column="deepest" if column == "deepest" else 0)
         torch.testing.assert_close(program.module()(images), wanted)
+        code, _, err = nasdrop(
+            "export", fractal_folder, "--column", column, "--format", "source", "--out", tmp_path / "plain.py"
+        )
+        assert code == 0, err
+        load = runpy.run_path(str(tmp_path / "plain.py"))["load"]
+        torch.testing.assert_close(load(tmp_path / "plain.pt")(images), wanted)
 
 
 def test_what_a_fractal_cannot_export(nasdrop, fractal_folder, run_folder):
     for arguments, line in (
         ((fractal_folder, "--column", "9"), "column: must be one of 0, 1, "),
         ((fractal_folder, "--column", "deep"), "shallowest, deepest, got 'deep'"),
-        ((fractal_folder, "--column", "0", "--format", "svg"), "--column: needs the format pt2, got 'svg'"),
+        ((fractal_folder, "--column", "0", "--format", "svg"), "--column: needs a format of networks, pt2, onnx, so"),
+        ((fractal_folder, "--format", "source"), "writes a fractal network column by column, got no column"),
         ((fractal_folder, "--format", "darts"), "DARTS text: holds cells alone, got options"),
         (
             (run_folder, "--column", "deepest"),

@@ -44,7 +44,7 @@ def test_one_file_with_what_it_needs_to_be_used(tmp_path, capfd):
 
 
 def test_a_column_of_a_fractal_network(tmp_path):
-    network = FractalNet(2, 1, (4,), 3, 1, dropout=(0.0,)).eval().column("deepest")
+    network = FractalNet(2, 1, (4,), 3, 1, dropout=(0.1,)).eval().column("deepest")
     save_onnx(network, (1, 4, 4), tmp_path / "column.onnx", {})
     assert_same(tmp_path / "column.onnx", network, (1, 4, 4))
 
