@@ -15,12 +15,12 @@ import pytest
 import nasdrop
 from nasdrop import config, resources
 from nasdrop.errors import ConfigError, InputError, RunFolderError
-from nasdrop.experiment import export_network, load_network
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.journal import open_journal
 from nasdrop.settings import Experiment
 from nasdrop.space import Genotype
 from nasdrop.train import read_metrics
+from nasdrop.trained import export_network, load_network
 
 SMALL = (
     "space=tiny", "network.channels=4", "search.trials=3", "search.epochs=5", "search.pruner=none", "train.epochs=1",

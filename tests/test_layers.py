@@ -11,7 +11,7 @@ LAYERS = [
     {"drop", "space"},
     {"models", "train", "view"},
     {"searchers", "exporters"},
-    {"experiment"},
+    {"experiment", "trained"},
     {"cli"},
 ]
 SEES = {"models": {"drop", "space"}, "train": {"drop"}, "view": {"space"}, "drop": set(), "space": set()}

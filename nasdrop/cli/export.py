@@ -54,7 +54,7 @@ def _export_network(source: str, name: str, out: Path | None, column: str | None
     path = out or folder.path / (("network" if column is None else f"column_{column}") + NETWORKS[name])
     if name == "source" and not (path.suffix == ".py" and path.stem.isidentifier()):
         raise InputError(f"--out: source must be a file that Python can import, such as network.py, got {path.name!r}")
-    from nasdrop.experiment import export_network
+    from nasdrop.trained import export_network
 
     written = export_network(folder, name, path, column)
     lines = [f"wrote  {file}" for file in written]

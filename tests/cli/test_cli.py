@@ -104,9 +104,9 @@ def test_export_published_text(nasdrop):
 def test_the_exported_program_gives_the_networks_logits_and_drops_nothing(nasdrop, run_folder, tmp_path):
     import torch
 
-    from nasdrop.experiment import load_network
     from nasdrop.exporters import random_operations
     from nasdrop.run_folder import RunFolder
+    from nasdrop.trained import load_network
 
     code, _, err = nasdrop("export", run_folder, "--format", "pt2", "--out", tmp_path / "x.pt2")
     assert code == 0, err
@@ -121,8 +121,8 @@ def test_the_exported_program_gives_the_networks_logits_and_drops_nothing(nasdro
 def test_the_plain_source_gives_the_networks_logits(nasdrop, run_folder, tmp_path, monkeypatch):
     import torch
 
-    from nasdrop.experiment import load_network
     from nasdrop.run_folder import RunFolder
+    from nasdrop.trained import load_network
 
     code, _, err = nasdrop("export", run_folder, "--format", "source", "--out", tmp_path / "found_cell.py")
     assert code == 0 and "found_cell.pt" in err
@@ -148,10 +148,10 @@ def test_the_onnx_file_holds_the_cell_and_its_accuracy(nasdrop, run_folder, tmp_
 
 def test_the_saved_weights_have_the_saved_accuracy(run_folder):
     from nasdrop import config
-    from nasdrop.experiment import load_network
     from nasdrop.run_folder import RunFolder
     from nasdrop.settings import Experiment
     from nasdrop.train import evaluate, load
+    from nasdrop.trained import load_network
 
     network, _ = load_network(RunFolder(run_folder))
     experiment = config.load(Experiment, run_folder / "experiment.toml")
@@ -323,9 +323,9 @@ def test_a_column_is_exported_as_the_network_restricted_to_it(nasdrop, fractal_f
 
     import torch
 
-    from nasdrop.experiment import load_network
     from nasdrop.exporters import random_operations
     from nasdrop.run_folder import RunFolder
+    from nasdrop.trained import load_network
 
     network, shape = load_network(RunFolder(fractal_folder))
     images = torch.randn(3, *shape)

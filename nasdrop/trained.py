@@ -1,0 +1,104 @@
+"""What a run leaves, put to use: its best network with trained weights, in the forms that others read."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import nn
+
+from nasdrop.errors import ConfigError, InputError, RunFolderError
+from nasdrop.exporters import save_onnx, save_program, save_source
+from nasdrop.files import write_text
+from nasdrop.models.fractal import FractalNet
+from nasdrop.models.network import Network
+from nasdrop.run_folder import RunFolder
+from nasdrop.searchers.training import build_network, discrete
+from nasdrop.space import Genotype, SearchSpace, load_space
+from nasdrop.train import load_weights
+
+
+def load_network(folder: RunFolder) -> tuple[Network | FractalNet, tuple[int, ...]]:
+    """The best network of a run with its trained weights, and the shape (C, *spatial) of one image.
+
+    Raises:
+        RunFolderError: the run has no trained weights yet, or they are damaged.
+    """
+    experiment = folder.read_experiment()
+    weights, metadata = load_weights(folder.weights)
+    try:
+        shape = tuple(json.loads(metadata["shape"]))
+        num_classes = int(metadata["num_classes"])
+        genotype = Genotype.from_json(metadata["genotype"])
+    except (KeyError, ValueError) as error:
+        raise RunFolderError(f"{folder.weights}: damaged: its metadata lack {error}") from None
+    network = build_network(discrete(experiment), run_space(folder), genotype, shape=shape, num_classes=num_classes)
+    network.load_state_dict(weights)
+    return network.eval(), shape
+
+
+def run_space(folder: RunFolder) -> SearchSpace:
+    """The search space of a run, from the copy of its files that the run holds."""
+    return load_space(str(folder.sources / f"{Path(folder.read_experiment().space).stem}.toml"))
+
+
+def export_network(folder: RunFolder, name: str, path: Path, column: str | None = None) -> tuple[Path, ...]:
+    """Write a run's best network with its trained weights.
+
+    Args:
+        folder: the run.
+        name: pt2, onnx or source.
+        path: where to; plain source puts its weights beside it.
+        column: of a fractal run, one column alone; see `one_column`.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        InputError: the run has no trained weights, or the format cannot hold its network.
+        RunError: what was written would compute something else.
+    """
+    whole, shape = load_network(folder)
+    network = whole if column is None else one_column(whole, column)
+    _, metadata = load_weights(folder.weights)
+    if name == "pt2":
+        save_program(network, shape, path)
+        return (path,)
+    if name == "onnx":
+        save_onnx(network, shape, path, metadata)
+        return (path,)
+    if not isinstance(network, Network | nn.Sequential):
+        raise ConfigError("format source: writes a fractal network column by column, got no column")
+    space = run_space(folder)
+    written = save_source(network, path, own=space.operations, metadata=metadata)
+    return (*written, *copy_beside(path, [operation.file for operation in space.own_operations]))
+
+
+def copy_beside(path: Path, files: Iterable[Path]) -> list[Path]:
+    """Copy files into the folder of `path`, where they are not there already.
+
+    Raises:
+        InputError: another file of that name lies there.
+    """
+    copies = []
+    for file in dict.fromkeys(files):
+        copy, content = path.parent / file.name, file.read_bytes()
+        if copy.exists() and copy.read_bytes() != content:
+            raise InputError(f"{copy}: is another file than the {file.name} that {path.name} imports; move it away")
+        write_text(copy, content.decode())
+        copies.append(copy)
+    return copies
+
+
+def one_column(network: nn.Module, column: str) -> nn.Module:
+    """One column of a run's fractal network as a plain network.
+
+    Args:
+        network: what `load_network` gives.
+        column: its number from 0, the shallowest, or `deepest` or `shallowest`.
+
+    Raises:
+        ConfigError: there is no such column, or the network has none.
+    """
+    if not isinstance(network, FractalNet):
+        raise ConfigError(f"column: must be of a fractal network, got column {column!r} of a network of cells")
+    return network.column(int(column) if column.isdecimal() else column)
