@@ -26,6 +26,7 @@ from nasdrop.searchers.gradient.search import GradientSearch
 from nasdrop.searchers.gradient.stages import stages
 from nasdrop.searchers.result import Observer, SearchResult, Silent
 from nasdrop.searchers.study import StudySearch
+from nasdrop.searchers.supervisor import search_with, worker_commands
 from nasdrop.searchers.table import Table
 from nasdrop.searchers.training import Outcome, Training
 from nasdrop.settings import Experiment, StudySettings
@@ -58,7 +59,7 @@ def search(
         overrides: texts such as `search.trials=5`.
         out: the run folder; by default `runs/<name>-<digest>`. A changed evaluator wants another one.
         evaluator: gives a cell its value instead of a training: called with a genotype and `report(epoch, value)`,
-            returns a number, higher is better. Nothing is trained then.
+            returns a number, higher is better. Nothing is trained then, and all is done in this process.
 
     Raises:
         InputError: the experiment, the space, the data or the run folder is wrong.
@@ -70,7 +71,7 @@ def search(
         if not isinstance(experiment.search, StudySettings):
             raise ConfigError(f"evaluator: only a study asks for values of cells, got kind {experiment.search.kind!r}")
         settings = experiment.search.model_copy(update={"evaluator": "python"})
-        experiment = experiment.model_copy(update={"search": settings})
+        experiment = experiment.model_copy(update={"search": settings, "workers": 1})
     return run(experiment, open_folder(experiment, out), Silent(), evaluator).search
 
 
@@ -162,8 +163,8 @@ def search_study(
     folder: RunFolder,
     observer: Observer,
 ) -> SearchResult:
-    """The Optuna study; the best cell goes into the run folder."""
-    result = StudySearch(
+    """The Optuna study, here or in worker processes; the best cell goes into the run folder."""
+    search = StudySearch(
         space,
         settings,
         evaluator,
@@ -171,7 +172,9 @@ def search_study(
         name=experiment.name,
         seed=experiment.seed,
         observer=observer,
-    ).run()
+    )
+    workers = worker_commands(folder.path, experiment)
+    result = search_with(search, workers, folder.logs) if len(workers) > 1 else search.run()
     write_cell(result, folder)
     return result
 

@@ -24,6 +24,7 @@ _FREE_KEYS = (
     "description",
     "device",
     "threads",
+    "workers",
     "data.root",
     "search.trials",
     "search.timeout_minutes",
@@ -72,6 +73,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Trainings that are not finished."""
         return self.path / "checkpoints"
+
+    @property
+    def logs(self) -> Path:
+        """What worker processes print."""
+        return self.path / "workers"
 
     @property
     def genotype(self) -> Path:

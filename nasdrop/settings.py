@@ -300,6 +300,7 @@ class Experiment(Settings):
     space: str = Field("darts", description="a shipped search space (nasdrop spaces) or a path to a TOML file")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(0, ge=0, description="CPU threads; 0: all cores")
+    workers: int = Field(1, ge=0, description="processes that train side by side; 0: one a GPU, or one a core")
     data: DataSettings = DataSettings()
     network: NetworkSettings = NetworkSettings()
     drop: DropSettings = DropSettings()

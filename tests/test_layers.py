@@ -12,6 +12,7 @@ LAYERS = [
     {"models", "train", "view"},
     {"searchers", "exporters"},
     {"experiment", "trained"},
+    {"worker"},
     {"cli"},
 ]
 SEES = {"models": {"drop", "space"}, "train": {"drop"}, "view": {"space"}, "drop": set(), "space": set()}

@@ -11,13 +11,22 @@ from nasdrop.cli.options import experiment_argument, load_experiment, overrides_
 @experiment_argument
 @overrides_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/<name>-<digest>]")
+@click.option("--workers", type=click.IntRange(0), help="Processes that search side by side; 0: one a GPU or core.")
 @click.option("--fresh", is_flag=True, help="Start anew; an old run is kept beside, renamed.")
-def search(experiment: str, overrides: tuple[str, ...], out: Path | None, fresh: bool) -> None:  # noqa: FBT001
+def search(
+    experiment: str,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    workers: int | None,
+    fresh: bool,  # noqa: FBT001 - click passes options by name
+) -> None:
     """Search cells as EXPERIMENT says, then train the best one and its baselines and score them on test.
 
     EXPERIMENT is a file or a shipped name. Settings are changed by KEY=VALUE, such as search.trials=40. The same
     command again continues the run. Where cells are looked up in a table, nothing is trained.
     """
+    if workers is not None:
+        overrides += (f"workers={workers}",)
     settings = load_experiment(experiment, overrides)
     from nasdrop.experiment import open_folder, run
     from nasdrop.view.live import LiveView

@@ -1,15 +1,19 @@
 """The Optuna driver: ask for a cell, evaluate it, tell its value; pruned where it lags, resumable at any moment.
 
-Cells that are equal in canonical form are trained once. A trial whose process died is asked again with the same cell
-and replaces the dead one, so nothing is lost and nothing counts twice.
+Any number of processes may drive one study. Cells that are equal in canonical form are trained once, also when two
+workers draw one at the same time. A trial whose worker is gone is asked again with the same cell and replaces the lost
+one, so nothing is lost and nothing counts twice.
 """
 
 import random
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -17,12 +21,21 @@ from nasdrop.errors import RunError
 from nasdrop.files import digest
 from nasdrop.searchers.evaluators import Evaluator, Failed, Pruned
 from nasdrop.searchers.journal import open_journal, repair
-from nasdrop.searchers.result import Observer, Outcome, SearchResult, TrialRecord
+from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
+from nasdrop.searchers.roster import Roster
 from nasdrop.searchers.samplers import SAMPLERS, distributions, unknown_cell
+from nasdrop.searchers.trials import counted, finished, holder, record, retire_lost, running
 from nasdrop.settings import StudySettings
 from nasdrop.space import Genotype, SearchSpace
 
 _DUPLICATES_IN_A_ROW = 20  # after so many known cells in a row chance proposes an unknown one
+_MOST_DEATHS = 3  # a cell that outlives so many workers counts as what kills them
+_PATIENCE = 30.0  # seconds until a process that has neither settled nor been found gone is no longer waited for
+_POLL = 0.1  # seconds between two looks at what other workers do
+
+
+class Stopped(Exception):
+    """The worker was asked to stop; its trial is for another one, or for the next call."""
 
 
 class StudySearch:
@@ -36,6 +49,9 @@ class StudySearch:
         name: the study's name.
         seed: of the sampler.
         observer: is told what happens.
+        label: tells this worker's proposals from those of other workers that start at the same moment.
+        device: where the evaluator computes, for whoever asks who works.
+        stop: when set, no trial starts and the present one ends after its epoch.
     """
 
     def __init__(
@@ -48,23 +64,20 @@ class StudySearch:
         name: str,
         seed: int,
         observer: Observer,
+        label: str = "",
+        device: str = "",
+        stop: threading.Event | None = None,
     ) -> None:
         self.space, self.settings, self.evaluator, self.observer = space, settings, evaluator, observer
-        if line := repair(journal):
-            observer.note(line)
-        journal.parent.mkdir(parents=True, exist_ok=True)
-        storage = open_journal(journal)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # the observer tells what happens
-        known = name in optuna.get_all_study_names(storage)
-        if not known:  # creating with load_if_exists would write to the journal even when nothing is left to do
-            optuna.create_study(storage=storage, study_name=name, direction="maximize")
-        self.study = optuna.load_study(storage=storage, study_name=name, pruner=_pruner(settings))
+        self.study = open_study(journal, name, observer)
+        self.study.pruner = _pruner(settings)
         # Re-seeding with the old seed would propose the old cells again: the number of past trials is a part of it.
-        past = len(self.study.get_trials(deepcopy=False))
-        seed = int(digest(f"{seed} {past}")[:8], 16)
+        seed = int(digest(f"{seed} {len(self.trials())}{label}")[:8], 16)
         self.study.sampler = SAMPLERS[settings.sampler](space, settings.startup_trials, seed)
         self._distributions = distributions(space)
         self._rng = random.Random(seed)  # noqa: S311 - reproducible draws, not secrets
+        self.device, self.stop = device, stop or threading.Event()
+        self.roster = Roster(self.study)
 
     def run(self) -> SearchResult:
         """Search until the budget is spent.
@@ -72,19 +85,32 @@ class StudySearch:
         Raises:
             RunError: not one trial ran to its end.
         """
-        self._requeue_interrupted()
-        deadline = time.monotonic() + 60 * self.settings.timeout_minutes if self.settings.timeout_minutes else None
-        duplicates = 0
-        while self.counted() < self.settings.trials:
-            if deadline is not None and time.monotonic() > deadline:
-                self.observer.note(f"the time limit of {self.settings.timeout_minutes:g} minutes is reached")
-                break
-            if duplicates >= _DUPLICATES_IN_A_ROW and not self._queue_unknown():
-                self.observer.note(f"{duplicates} proposals in a row were known cells: the space counts as exhausted")
-                break
-            record = self._run_trial()
-            duplicates = duplicates + 1 if record.outcome == "duplicate" else 0
+        self.work()
         return self.result()
+
+    def work(self) -> None:
+        """Run trials until the budget is spent, as one of any number of workers."""
+        deadline = time.monotonic() + 60 * self.settings.timeout_minutes if self.settings.timeout_minutes else None
+        duplicates, worker = 0, ""
+        with ExitStack() as stack:
+            while (done := len(counted(trials := self.trials()))) < self.settings.trials and not self.stop.is_set():
+                if deadline is not None and time.monotonic() > deadline:
+                    self.observer.note(f"the time limit of {self.settings.timeout_minutes:g} minutes is reached")
+                    break
+                if duplicates >= _DUPLICATES_IN_A_ROW and not self._queue_unknown():
+                    self.observer.note(
+                        f"{duplicates} proposals in a row were known cells: the space counts as exhausted"
+                    )
+                    break
+                worker = worker or stack.enter_context(self.roster.joined(self.device)).name
+                if self.retire_lost(trials):
+                    continue
+                if done + len(running(trials)) >= self.settings.trials:  # all that may yet count is under way
+                    self.stop.wait(_POLL)
+                    continue
+                self.observer.trial_started(done, self.settings.trials)
+                told = self._run_trial(worker)
+                duplicates = duplicates + 1 if told and told.outcome == "duplicate" else 0
 
     def result(self) -> SearchResult:
         """The best cell so far.
@@ -96,44 +122,66 @@ class StudySearch:
         result = SearchResult(history[0].genotype, 0.0, history) if history else None
         best = result.best(1) if result else []
         if not best:
-            reasons = {record.note for record in history if record.note}
+            reasons = {record.note for record in history if record.outcome == "failed"}
             raise RunError(f"no trial ran to its end: {'; '.join(sorted(reasons)) or 'none was started'}")
         return SearchResult(best[0].genotype, best[0].value or 0.0, history)
 
-    def counted(self) -> int:
-        """Trials that count towards the budget: finished, neither replaced by a retry nor a duplicate."""
-        return sum("duplicate_of" not in trial.user_attrs for trial in self._finished())
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial, as the storage has them now."""
+        return self.study.get_trials(deepcopy=False)
 
     def history(self) -> Iterator[TrialRecord]:
         """Every finished trial, in order, interrupted ones left out."""
-        return (_record(trial) for trial in self._finished())
+        return (record(trial) for trial in finished(self.trials()))
 
-    def _finished(self) -> Iterator[FrozenTrial]:
-        trials = self.study.get_trials(deepcopy=False)
-        replaced = _replaced(trials)
-        for trial in trials:
-            if trial.state.is_finished() and trial.number not in replaced and "genotype" in trial.user_attrs:
-                yield trial
+    def retire_lost(self, trials: Sequence[FrozenTrial]) -> list[int]:
+        """Queue the cells of trials whose worker is gone; their numbers."""
+        lost = retire_lost(self.study, trials, self.roster, patience=_PATIENCE)
+        for number in lost:
+            self.observer.note(f"trial {number} was interrupted; its cell goes first")
+        return lost
 
     def _queue_unknown(self) -> bool:
         """Ask for a random cell next that no trial holds; false where none is found."""
-        known = {trial.user_attrs.get("canonical") for trial in self.study.get_trials(deepcopy=False)}
+        known = {trial.user_attrs.get("canonical") for trial in self.trials()}
         genotype = unknown_cell(self.space, lambda form: digest(form) in known, self._rng)
         if genotype is not None:
             self.study.enqueue_trial(self.space.encode(genotype))
         return genotype is not None
 
-    def _run_trial(self) -> TrialRecord:
+    def _run_trial(self, worker: str) -> TrialRecord | None:
+        """Ask, and evaluate what is new; None if nothing came of it that counts."""
         trial = self.study.ask(self._distributions)
         genotype = self.space.decode(trial.params)
         canonical = digest(self.space.canonical(genotype))
+        try:
+            trial.set_user_attr("worker", worker)
+            trial.set_user_attr("canonical", canonical)
+            told = self._settle(trial, genotype, canonical)
+        except Stopped:
+            return None  # left running: what is running without a worker is asked again
+        except UpdateFinishedTrialError:
+            self.observer.note(f"trial {trial.number} went to another worker while this one was out of reach")
+            return None
+        if told:
+            self.observer.trial_ended(told)
+        return told
+
+    def _settle(self, trial: Trial, genotype: Genotype, canonical: str) -> TrialRecord | None:
+        """Decide whose the cell is, and evaluate it if it is this trial's."""
+        deadline = time.monotonic() + _PATIENCE
+        other, contested = holder(trials := self.trials(), trial.number, canonical)
+        while contested and time.monotonic() < deadline:
+            time.sleep(_POLL / 10)
+            other, contested = holder(trials := self.trials(), trial.number, canonical)
+        if other:
+            return self._repeat(trial, genotype, other)
+        before = trials[: trial.number]
+        if len(counted(before)) + len(running(before)) >= self.settings.trials:  # two workers saw the last vacancy
+            self.study.tell(trial, state=TrialState.FAIL)
+            return None
         trial.set_user_attr("genotype", genotype.to_json())
-        trial.set_user_attr("canonical", canonical)
-        self.observer.trial_started(self.counted(), self.settings.trials)
-        known = self._known(canonical, trial.number)
-        record = self._repeat(trial, known) if known else self._evaluate(trial, genotype)
-        self.observer.trial_ended(record)
-        return record
+        return self._evaluate(trial, genotype)
 
     def _evaluate(self, trial: Trial, genotype: Genotype) -> TrialRecord:
         started = time.monotonic()
@@ -141,11 +189,16 @@ class StudySearch:
         def report(epoch: int, accuracy: float) -> None:
             trial.report(accuracy, epoch)
             self.observer.epoch_ended(epoch, self.settings.epochs, accuracy)
-            if epoch < self.settings.epochs and trial.should_prune():  # what was trained to its end counts
-                raise Pruned
+            if epoch < self.settings.epochs:  # what was trained to its end counts
+                if trial.should_prune():
+                    raise Pruned
+                if self.stop.is_set():
+                    raise Stopped
 
         state, value = TrialState.COMPLETE, None
         try:
+            if trial.user_attrs.get("deaths", 0) >= _MOST_DEATHS:
+                raise Failed(f"its worker was killed {_MOST_DEATHS} times")
             evaluation = self.evaluator(genotype, report)
             value = evaluation.value
             for key, attribute in evaluation.attributes.items():
@@ -157,64 +210,36 @@ class StudySearch:
             state = TrialState.FAIL
             trial.set_user_attr("note", str(error))
         trial.set_user_attr("seconds", round(time.monotonic() - started, 3))
-        return _record(self.study.tell(trial, value, state=state))
+        return record(self.study.tell(trial, value, state=state))
 
-    def _known(self, canonical: str, number: int) -> FrozenTrial | None:
-        for past in self.study.get_trials(deepcopy=False):
-            same = past.user_attrs.get("canonical") == canonical and past.number != number
-            if same and past.state in (TrialState.COMPLETE, TrialState.PRUNED):
-                return past
-        return None
-
-    def _repeat(self, trial: Trial, known: FrozenTrial) -> TrialRecord:
-        """Give the trial the value that the same cell has had, without training it."""
-        original = known.user_attrs.get("duplicate_of", known.number)
-        trial.set_user_attr("duplicate_of", original)
+    def _repeat(self, trial: Trial, genotype: Genotype, known: FrozenTrial) -> TrialRecord:
+        """Give the trial the value that the same cell has had, without training it; none while that is under way."""
+        trial.set_user_attr("duplicate_of", known.user_attrs.get("duplicate_of", known.number))
+        trial.set_user_attr("genotype", genotype.to_json())
         trial.set_user_attr("parameters", known.user_attrs.get("parameters", 0))
+        if known.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+            return record(self.study.tell(trial, state=TrialState.FAIL))
         for epoch, accuracy in known.intermediate_values.items():
             trial.report(accuracy, epoch)
         value = known.value if known.state is TrialState.COMPLETE else None
-        return _record(self.study.tell(trial, value, state=known.state))
-
-    def _requeue_interrupted(self) -> None:
-        """Queue the cells of trials whose process died; queueing comes first, so that a kill in between loses none."""
-        trials = self.study.get_trials(deepcopy=False)
-        queued = _replaced(trials)
-        for trial in trials:
-            if trial.state is not TrialState.RUNNING:
-                continue
-            if trial.number not in queued and len(trial.params) == len(self._distributions):
-                self.study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
-                self.observer.note(f"trial {trial.number} was interrupted; its cell goes first")
-            self.study.tell(trial.number, state=TrialState.FAIL)
+        return record(self.study.tell(trial, value, state=known.state))
 
 
-def _replaced(trials: list[FrozenTrial]) -> set[int]:
-    return {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
+def open_study(journal: Path, name: str, observer: Observer) -> optuna.Study:
+    """The study of that name in a journal; made if missing.
 
-
-def _record(trial: FrozenTrial) -> TrialRecord:
-    attributes = trial.user_attrs
-    outcomes: dict[TrialState, Outcome] = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}
-    outcome = outcomes.get(trial.state, "failed")
-    note = str(attributes.get("note", ""))
-    if "duplicate_of" in attributes:
-        outcome, note = "duplicate", f"same cell as trial {attributes['duplicate_of']}"
-    return TrialRecord(
-        number=trial.number,
-        outcome=outcome,
-        genotype=Genotype.from_json(attributes["genotype"]),
-        value=trial.value if trial.state is TrialState.COMPLETE else _last(trial),
-        epochs=max(trial.intermediate_values, default=0),
-        parameters=int(attributes.get("parameters", 0)),
-        seconds=float(attributes.get("seconds", 0.0)),
-        note=note,
-    )
-
-
-def _last(trial: FrozenTrial) -> float | None:
-    values = trial.intermediate_values
-    return values[max(values)] if values else None
+    Raises:
+        RunFolderError: the journal is damaged.
+    """
+    if line := repair(journal):
+        observer.note(line)
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    storage = open_journal(journal)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the observer tells what happens
+    known = name in optuna.get_all_study_names(storage)
+    if not known:  # creating with load_if_exists would write to the journal even when nothing is left to do
+        optuna.create_study(storage=storage, study_name=name, direction="maximize")
+    return optuna.load_study(storage=storage, study_name=name)
 
 
 def _pruner(settings: StudySettings) -> BasePruner:

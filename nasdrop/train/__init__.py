@@ -3,7 +3,7 @@
 from nasdrop.train.batches import eval_batches, num_steps, train_batches
 from nasdrop.train.checkpoint import load_weights, save_weights
 from nasdrop.train.data import Dataset, Images, load
-from nasdrop.train.device import choose_device, deterministic, set_threads
+from nasdrop.train.device import choose_device, deterministic, set_threads, worker_devices
 from nasdrop.train.loop import DivergedError, fit, learning_rate
 from nasdrop.train.record import Recorder, read_metrics
 from nasdrop.train.report import EpochReport, FitResult
@@ -36,4 +36,5 @@ __all__ = [
     "save_weights",
     "set_threads",
     "train_batches",
+    "worker_devices",
 ]

@@ -38,10 +38,34 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device("cuda", index)
 
 
+def worker_devices(name: str, count: int, threads: int) -> list[torch.device]:
+    """A device for each of `count` worker processes; GPUs are dealt out in turn.
+
+    Args:
+        name: as in `choose_device`; auto and cuda mean all GPUs.
+        count: of workers; 0: one a GPU, or as many as fill the cores of a machine without.
+        threads: of one worker.
+
+    Raises:
+        ConfigError: as `choose_device`.
+    """
+    first = choose_device(name)
+    if first.type == "cpu":
+        return [first] * (count or max(1, num_cores() // max(1, threads)))
+    numbers = range(torch.cuda.device_count()) if name in ("auto", "cuda") else (first.index,)
+    return [torch.device("cuda", numbers[worker % len(numbers)]) for worker in range(count or len(numbers))]
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )  # Linux alone has it
+
+
 def set_threads(count: int = 0) -> int:
     """Let torch compute with `count` CPU threads; 0: as many as this process may use. Returns the number."""
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # Linux alone has it
-    chosen = count or mine or 1
+    chosen = count or num_cores()
     torch.set_num_threads(chosen)
     return chosen
 

@@ -1,9 +1,12 @@
 import json
+import os
+import subprocess
+import sys
 
 import optuna
 import pytest
 
-from nasdrop.errors import RunFolderError
+from nasdrop.errors import RunError, RunFolderError
 from nasdrop.searchers.journal import open_journal, repair
 
 
@@ -70,8 +73,53 @@ def test_json_that_is_no_journal_is_refused(tmp_path):
         open_journal(path)
 
 
-def test_a_lock_left_by_a_dead_process_does_not_delay(journal):
-    lock = journal.with_name("study.journal.lock")
-    lock.symlink_to(journal)
+def test_a_lock_that_another_tool_left_does_not_delay(journal):
+    journal.with_name("study.journal.lock").symlink_to(journal)
     assert repair(journal) is None
-    assert not lock.is_symlink()
+    optuna.load_study(storage=open_journal(journal), study_name="s").ask()
+
+
+KILLED_WRITER = """
+import fcntl, os, signal, sys
+file = open(sys.argv[1], "ab", buffering=0)
+fcntl.flock(file, fcntl.LOCK_EX)
+file.write(b'{"op_code":6,"wor')
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_writer_killed_in_the_middle_of_a_line_stops_nobody(journal):
+    study = optuna.load_study(storage=open_journal(journal), study_name="s")
+    subprocess.run([sys.executable, "-c", KILLED_WRITER, str(journal)], check=False)
+    assert not journal.read_bytes().endswith(b"\n")
+    study.tell(study.ask(), 7.0)  # a process that had the journal open goes on
+    assert [trial.value for trial in trials(journal)] == [0.0, 1.0, 2.0, 7.0]  # and one that opens it now reads all
+    assert repair(journal) is None
+
+
+def test_what_is_told_is_on_the_disk(journal, monkeypatch):
+    study = optuna.load_study(storage=open_journal(journal), study_name="s")
+    forced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: forced.append(os.fstat(handle).st_size))
+    trial = study.ask()
+    trial.set_user_attr("a", 1)
+    trial.report(0.5, 1)
+    assert forced == []
+    study.tell(trial, 1.0)
+    study.enqueue_trial({"a": "x"})
+    assert len(forced) == 2 and forced[-1] == journal.stat().st_size
+
+
+def test_a_full_disk_is_told_and_leaves_whole_lines(journal, monkeypatch):
+    study = optuna.load_study(storage=open_journal(journal), study_name="s")
+    before = journal.read_bytes()
+
+    def half(file, content):
+        file.write(content[:5])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(RunError, match="cannot be written: No space left"):
+        patch.setattr("nasdrop.searchers.journal._write", half)
+        study.ask()
+    assert journal.read_bytes() == before
+    assert study.ask().number == 3

@@ -1,0 +1,32 @@
+"""`nasdrop worker`: one more process for a search, started by hand, by ssh, by Slurm or by Kubernetes."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--device", default="", help="cpu, cuda or cuda:N. [default: the experiment's]")
+@click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads. [default: the experiment's, else 1]")
+@click.option("--number", default="", hidden=True, help="Of a worker that a search has started.")
+@click.option("--supervised", is_flag=True, hidden=True, help="End when standard input ends.")
+def worker(run: Path, device: str, threads: int, number: str, supervised: bool) -> None:  # noqa: FBT001
+    """Run trials of the search in the run folder RUN until its budget is spent.
+
+    Any number of workers may do so at once. Ctrl-C or SIGTERM ends a worker after its epoch, a second one at once; what
+    it was training is taken up by another worker, or by `nasdrop resume`.
+    """
+    from nasdrop.run_folder import RunFolder
+    from nasdrop.searchers.processes import StopSignal
+    from nasdrop.view.live import LiveView
+    from nasdrop.view.terminal import stderr_console
+    from nasdrop.worker import work
+
+    with StopSignal(lambda: click.echo("Stopping after this epoch; once more stops at once.", err=True)) as stop:
+        if supervised:
+            stop.end_with_supervisor()
+        with LiveView(stderr_console()) as view:
+            work(RunFolder(run), view, device=device, threads=threads, label=f"worker {number}", stop=stop.event)
+    if stop.event.is_set():
+        raise KeyboardInterrupt

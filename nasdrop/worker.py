@@ -1,0 +1,71 @@
+"""One worker: runs trials of a study, or final trainings, that any number of other processes work on too."""
+
+import threading
+
+import torch
+
+from nasdrop.errors import ConfigError
+from nasdrop.experiment import make_training
+from nasdrop.run_folder import RunFolder
+from nasdrop.searchers.evaluators import Evaluator, TableEvaluator, TrainingEvaluator
+from nasdrop.searchers.result import Observer
+from nasdrop.searchers.study import StudySearch
+from nasdrop.searchers.table import Table
+from nasdrop.settings import Experiment, StudySettings
+from nasdrop.space import SearchSpace
+from nasdrop.train import choose_device, load, set_threads
+from nasdrop.trained import run_space
+
+
+def work(
+    folder: RunFolder,
+    observer: Observer,
+    *,
+    device: str = "",
+    threads: int = 0,
+    label: str = "",
+    stop: threading.Event | None = None,
+) -> None:
+    """Run trials of a run's study until its budget is spent.
+
+    Args:
+        folder: the run folder, claimed by a search; on a file system that all workers share, or on this host.
+        observer: is told what happens.
+        device: where to train; empty: as the experiment says.
+        threads: CPU threads; 0: as the experiment says, and one where it leaves that open.
+        label: tells this worker's proposals from those of workers that start at the same moment.
+        stop: when set, the worker ends after its epoch.
+
+    Raises:
+        InputError: this is no run folder, or its data are not here.
+    """
+    experiment = folder.read_experiment()
+    settings = experiment.search
+    if not isinstance(settings, StudySettings):
+        raise ConfigError(f"{folder.path}: only a study has trials for workers, got search kind {settings.kind!r}")
+    space = run_space(folder)
+    set_threads(threads or experiment.threads or 1)
+    where = choose_device(device or experiment.device)
+    StudySearch(
+        space,
+        settings,
+        _evaluator(experiment, settings, space, folder, where),
+        journal=folder.journal,
+        name=experiment.name,
+        seed=experiment.seed,
+        observer=observer,
+        label=label,
+        device=str(where),
+        stop=stop,
+    ).work()
+
+
+def _evaluator(
+    experiment: Experiment, settings: StudySettings, space: SearchSpace, folder: RunFolder, device: torch.device
+) -> Evaluator:
+    if settings.evaluator == "table":
+        return TableEvaluator(Table.load(settings.table.name, space), settings.table.value)
+    if settings.evaluator == "python":
+        raise ConfigError("search.evaluator: 'python' is a function of the caller's, which no other process has")
+    data = load(experiment.data).limited(experiment.data.train_limit)
+    return TrainingEvaluator(make_training(experiment, space, data, folder, device), settings.epochs, experiment.seed)
