@@ -31,7 +31,7 @@ SEEDS = {
     "tpe": 50,
     "gp": 20,
     "nsga2": 100,
-    "nsga3": 100,
+    "nsga3": 30,
     "random": 100,
 }
 MOST_PROPOSALS = 3_000
@@ -145,7 +145,7 @@ def report(arguments):
         f"numpy {np.__version__}, Python {platform.python_version()}, one thread of a shared 2-core machine. "
         + " ".join(__doc__.partition("\n\n")[2].split()),
         "",
-        "nsga2 and nsga3 draw their first 50 cells at random; tpe and gp 10, evolution 20, local_search 10 before each",
+        "nsga2 and nsga3 draw their first 50 cells at random; tpe and gp 10, evolution 30, local_search 10 before each",
         "climb, bayesian 5, far apart. All are at their defaults.",
     ]
     for column in ("valid_accuracy_200", "valid_accuracy_12"):

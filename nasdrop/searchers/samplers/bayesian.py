@@ -58,10 +58,13 @@ class GraphBayesian(CellSampler):
             self._features.clear()
             self._vocabularies = [Vocabulary() for _ in range(_GROUPS)]
         scored = [(tried.score, form) for form, tried in history.items() if tried.score is not None]
-        scores = normal_scores([score for score, _ in scored]) if scored else np.zeros(0)
-        if len(scored) < self.startup or not scores.any():
+        if len(scored) < self.startup:
             return self._far_from(history)
+        scores = normal_scores([score for score, _ in scored])
         kept = _limited(scores)
+        values = scores[kept] - scores[kept].mean()
+        if not np.ptp(values):  # equal values tell nothing
+            return self._far_from(history)
         forms = [scored[place][1] for place in kept]
         running = [form for form, tried in history.items() if tried.running]
         candidates = self._candidates(history, [scored[place][1] for place in np.argsort(-scores, kind="stable")])
@@ -70,7 +73,6 @@ class GraphBayesian(CellSampler):
         rows = self._rows(history, [*forms, *running]) + [self._describe(*item) for item in candidates.items()]
         count, known = len(forms), len(forms) + len(running)
         distances = self._distances(rows, known)
-        values = scores[kept] - scores[kept].mean()
         self._process.walk([group[:count, :count] for group in distances], values, _STEPS)
         improvement = self._process.expected_improvement(
             [group[:, :known] for group in distances], len(running), [group[:, known:] for group in distances], values

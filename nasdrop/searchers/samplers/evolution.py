@@ -15,7 +15,7 @@ class RegularisedEvolution(CellSampler):
     """
 
     def __init__(
-        self, space: SearchSpace, *, population: int = 20, tournament: int = 5, seed: int | None = None
+        self, space: SearchSpace, *, population: int = 30, tournament: int = 10, seed: int | None = None
     ) -> None:
         super().__init__(space, seed=seed)
         self.population, self.tournament = population, tournament
