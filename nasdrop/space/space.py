@@ -187,6 +187,8 @@ class SearchSpace:
             )
         pairs = zip(self.cell_spaces, genotype.cells, strict=True)
         lines = [f"genotype: {problem}" for space, cell in pairs for problem in space.problems(cell)]
+        if genotype.options:
+            lines.append(f"genotype: must have no options in space {self.name!r}, got {dict(genotype.options)}")
         if lines:
             raise GenotypeError(*lines)
 

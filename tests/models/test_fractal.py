@@ -231,14 +231,15 @@ def test_own_statistics_are_kept_only_where_both_passes_train():
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 @pytest.mark.parametrize("mode", ["row", "batch"])
-def test_any_number_of_sides(ndim, mode):
-    network = small(3, ndim=ndim, drop={"mode": mode}).train()
+@pytest.mark.parametrize("columns", [1, 3])
+def test_any_number_of_sides(ndim, mode, columns):
+    network = small(columns, ndim=ndim, drop={"mode": mode}).train()
     x = torch.randn(6, 3, *(8, 9, 11)[:ndim])
     for step in range(4):
         draw = network.path_drop.draw(network.path_drop.rates, 6, 0, 0, step)
         assert network(x, paths=draw).shape == (6, 10)
     network.eval()
-    torch.testing.assert_close(network.column(1)(x), network(x, column=1))
+    torch.testing.assert_close(network.column(0)(x), network(x, column=0))
 
 
 def test_half_precision_trains():
@@ -312,3 +313,17 @@ def test_bad_input_is_one_line():
         network(torch.zeros(2, 3, 8, 8), paths=draw)
     with pytest.raises(DropError, match="choices must be one for the batch or one for each of 2 samples"):
         network(torch.zeros(2, 3, 8, 8), paths=Draw(None, torch.zeros(3, dtype=torch.long)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("mode", ["row", "batch"])
+def test_a_device_computes_what_the_cpu_computes(mode):
+    network = freeze_norms(spread_norms(small(4, drop={"mode": mode}))).double()
+    x = torch.randn(8, 3, 8, 8, dtype=torch.float64)
+    draws = [network.path_drop.draw(network.path_drop.rates, 8, 0, 0, step) for step in range(4)]
+    here = [network(x, paths=draw) for draw in draws]
+    network.cuda()
+    for step, expected in enumerate(here):
+        draw = network.path_drop.draw(network.path_drop.rates, 8, 0, 0, step)
+        torch.testing.assert_close(network(x.cuda(), paths=draw).cpu(), expected)

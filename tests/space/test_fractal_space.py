@@ -96,6 +96,13 @@ def test_a_space_of_one_genotype_has_no_mutations():
         one.mutate(genotype, random.Random(0))
 
 
+def test_the_published_block_is_a_space_of_one():
+    published = load_space("fractalnet")
+    (genotype,) = published.enumerate()
+    assert (published.size, published.decisions, genotype.options) == (1, (), ())
+    assert genotype.cells == (fractal_cell([["conv_3x3"] * 2**column for column in range(3)]),)
+
+
 def test_canonical_forms_differ_but_for_what_one_column_has_nothing_to_do_with():
     forms = [SMALL.canonical(genotype) for genotype in SMALL.enumerate()]
     assert len(set(forms)) == SMALL.size - 2  # p does not matter to either plain network

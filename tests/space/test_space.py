@@ -161,6 +161,12 @@ def test_a_genotype_of_another_space_is_refused(spaces, method):
         getattr(spaces["nas_bench_201"], method)(Genotype.read("DARTS_V1"))
 
 
+def test_options_of_another_kind_of_space_are_refused(spaces):
+    genotype = Genotype("tiny", spaces["tiny"].sample(random.Random(0)).cells, (("p", "0.1"),))
+    with pytest.raises(GenotypeError, match="must have no options in space 'tiny', got"):
+        spaces["tiny"].validate(genotype)
+
+
 def test_decisions_that_do_not_exist(spaces):
     values = spaces["tiny"].encode(spaces["tiny"].sample(random.Random(0)))
     with pytest.raises(GenotypeError, match=r"decision normal.node9.inputs: is unknown; did you mean"):

@@ -42,6 +42,9 @@ def features(space: SearchSpace, genotype: Genotype) -> Features:
         ):
             held.update({f"{name}:{key}": log1p(count) for key, count in counts.items()})
         edges.update({f"{name}:{key}": float(count) for key, count in Counter(map(_text, live)).items()})
+    if not space.cells:  # a fractal: every edge counts, and so do its options
+        edges.update({_text(edge): 1.0 for cell in genotype.cells for edge in cell.edges})
+        edges.update({f"{name}={text}": 1.0 for name, text in genotype.options})
     return paths, graphs, edges
 
 

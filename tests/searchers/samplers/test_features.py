@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nasdrop.searchers.samplers.features import Vocabulary, features, live_edges, squared_distances
-from nasdrop.space import Genotype, SearchSpace
+from nasdrop.space import Genotype, SearchSpace, load_space
 
 BENCH = SearchSpace.load("nas_bench_201")
 
@@ -93,3 +93,12 @@ def test_distances():
             expected = sum((counts[first].get(n, 0) - counts[second].get(n, 0)) ** 2 for n in names)
             assert distances[first, second] == pytest.approx(expected, abs=1e-9)
     assert np.all(distances >= 0)
+
+
+def test_fractals_are_told_apart_by_their_edges_and_options():
+    space = load_space("fractal")
+    first, second = (space.sample(random.Random(seed)) for seed in (0, 1))
+    (_, _, edges), (_, _, others) = features(space, first), features(space, second)
+    assert len(edges) == len(first.cells[0].edges) + len(first.options)
+    assert edges != others
+    assert edges == features(space, first)[2]
