@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from nasdrop.errors import ConfigError, suggest
@@ -193,5 +193,6 @@ def _locate(model: type[BaseModel], place: Sequence[int | str]) -> tuple[tuple[s
 def _tables(annotation: Any) -> dict[str, type[BaseModel]]:
     """The tables that a field may hold, by tag; a lone one has the tag ""."""
     kinds = (annotation, *get_args(annotation))
-    tagged = {data.tag: kind.__origin__ for kind in kinds for data in getattr(kind, "__metadata__", ())}
+    notes = [(kind, data) for kind in kinds for data in getattr(kind, "__metadata__", ())]
+    tagged = {data.tag: kind.__origin__ for kind, data in notes if isinstance(data, Tag)}
     return tagged or dict([("", kind) for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)][:1])
