@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +32,8 @@ from nasdrop.searchers.training import Outcome, Training
 from nasdrop.settings import Experiment, StudySettings
 from nasdrop.space import SearchSpace, load_space
 from nasdrop.train import Dataset, Recorder, choose_device, load, save_weights, set_threads
+from nasdrop.view.chart import trade_off
+from nasdrop.view.chart_svg import chart_svg
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def run(experiment: Experiment, folder: RunFolder, observer: Observer, function:
         announce(training, folder, observer)
         result = search_cells(training, folder, observer, ranks)
         finals = score_best(training.discrete(), data.merged(), result, folder, observer)
-    written = (folder.genotype, folder.picture, folder.weights, folder.result)
+    written = (folder.genotype, folder.picture, folder.front, folder.front_picture, folder.weights, folder.result)
     return Report(replace(result, folder=folder.path), tuple(finals), tuple(filter(Path.exists, written)))
 
 
@@ -176,7 +178,28 @@ def search_study(
     workers = worker_commands(folder.path, experiment)
     result = search_with(search, workers, folder.logs) if len(workers) > 1 else search.run()
     write_cell(result, folder)
+    if settings.costs:
+        write_front(result, settings.costs, folder)
     return result
+
+
+def write_front(result: SearchResult, costs: Sequence[str], folder: RunFolder) -> None:
+    """Write the Pareto front into the run folder: its cells as JSON, and a picture of value against the first cost."""
+    front = result.front()
+    rows = [
+        {
+            "trial": record.number,
+            "value": record.value,
+            **dict(zip(costs, record.costs, strict=True)),
+            "genotype": record.genotype.to_json(),
+        }
+        for record in front
+    ]
+    write_json(folder.front, rows)
+    tried = [(record.costs[0], record.value or 0.0) for record in result.best(len(result.history))]
+    points = [(record.costs[0], record.value or 0.0) for record in front]
+    chart = trade_off(tried, points, x_label=costs[0], y_label="validation accuracy")
+    write_text(folder.front_picture, chart_svg(chart))
 
 
 def run_untrained(
@@ -193,7 +216,11 @@ def run_untrained(
         table = Table.load(settings.table.name, space)
     elif function is None:
         raise ConfigError("search.evaluator: 'python' is for nasdrop.search(..., evaluator=a_function)")
-    evaluator = TableEvaluator(table, settings.table.value) if table else FunctionEvaluator(cast(Function, function))
+    evaluator = (
+        TableEvaluator(table, settings.table.value, settings.costs)
+        if table
+        else FunctionEvaluator(cast(Function, function))
+    )
     with folder.locked():
         folder.claim(experiment, sources(space))
         facts = [
@@ -214,7 +241,8 @@ def run_untrained(
     if measured:
         accuracies = (f"{name} {value:.2f} %" for name, value in measured.items() if "accuracy" in name)
         observer.note(f"best cell: {', '.join(accuracies)}")
-    return Report(replace(result, folder=folder.path), (), (folder.genotype, folder.picture, folder.result))
+    written = (folder.genotype, folder.picture, folder.front, folder.front_picture, folder.result)
+    return Report(replace(result, folder=folder.path), (), tuple(filter(Path.exists, written)))
 
 
 def score_best(

@@ -90,6 +90,16 @@ class RunFolder:
         return self.path / "cell.svg"
 
     @property
+    def front(self) -> Path:
+        """The Pareto front, as JSON."""
+        return self.path / "front.json"
+
+    @property
+    def front_picture(self) -> Path:
+        """The Pareto front among all trials, as SVG."""
+        return self.path / "front.svg"
+
+    @property
     def weights(self) -> Path:
         """The best network, in safetensors."""
         return self.path / "weights.safetensors"

@@ -119,6 +119,9 @@ class StudySettings(Settings):
         "training", description="what a cell's value is: trained, looked up, or by `nasdrop.search(..., evaluator=...)`"
     )
     table: TableSettings = TableSettings()
+    costs: Rows[str] = Field(
+        (), description="minimised beside the value: parameters, multiply_adds, or what else the evaluator tells"
+    )
     sampler: Literal["bayesian", "evolution", "local_search", "tpe", "gp", "nsga2", "nsga3", "random"] = "tpe"
     pruner: Literal["none", "median", "successive_halving", "hyperband"] = "successive_halving"
     min_epochs: PositiveInt = Field(2, description="epochs before a trial may be pruned")

@@ -64,7 +64,7 @@ def _evaluator(
     experiment: Experiment, settings: StudySettings, space: SearchSpace, folder: RunFolder, device: torch.device
 ) -> Evaluator:
     if settings.evaluator == "table":
-        return TableEvaluator(Table.load(settings.table.name, space), settings.table.value)
+        return TableEvaluator(Table.load(settings.table.name, space), settings.table.value, settings.costs)
     if settings.evaluator == "python":
         raise ConfigError("search.evaluator: 'python' is a function of the caller's, which no other process has")
     data = load(experiment.data).limited(experiment.data.train_limit)

@@ -14,8 +14,9 @@ import pytest
 
 import nasdrop
 from nasdrop import config, resources
-from nasdrop.errors import ConfigError, InputError, RunFolderError
+from nasdrop.errors import ConfigError, InputError, RunError, RunFolderError
 from nasdrop.run_folder import RunFolder
+from nasdrop.searchers.evaluators import Evaluation
 from nasdrop.searchers.journal import open_journal
 from nasdrop.settings import Experiment
 from nasdrop.space import Genotype
@@ -229,3 +230,35 @@ def test_a_search_with_a_function_of_the_users_own(tmp_path):
     assert config.load(Experiment, tmp_path / "run" / "experiment.toml").search.evaluator == "python"
     with pytest.raises(ConfigError, match=r"search.evaluator: 'python' is for nasdrop.search"):
         nasdrop.search("digits", *asked, "search.evaluator=python", out=tmp_path / "run")
+
+
+def test_a_search_with_a_cost_keeps_its_front(tmp_path):
+    """No other trial beats one of the front, every other is beaten; files, picture, and going on."""
+    asked = ("search.costs=['latency_ms_edgegpu', 'parameters']", "search.sampler=nsga2")
+    nasdrop.search("nas_bench_201_table", *asked, "search.trials=20", out=tmp_path / "run")
+    result = nasdrop.search("nas_bench_201_table", *asked, "search.trials=30", out=tmp_path / "run")
+    done = {record.number: (record.value, *(-cost for cost in record.costs)) for record in result.best(99)}
+    front = {record.number for record in result.front()}
+    for number, goals in done.items():
+        beaten = any(
+            goals != other and all(a <= b for a, b in zip(goals, other, strict=True)) for other in done.values()
+        )
+        assert beaten != (number in front)
+    rows = json.loads((tmp_path / "run" / "front.json").read_text())
+    assert {row["trial"] for row in rows} == front
+    assert Genotype.read(rows[0]["genotype"]) == result.genotype and rows[0]["value"] == result.score
+    assert (tmp_path / "run" / "front.svg").read_text().startswith("<svg")
+
+
+def test_a_cost_that_nobody_tells(tmp_path):
+    with pytest.raises(ConfigError, match=r"search.costs: is not told, got 'paramters'; did you mean 'parameters'"):
+        nasdrop.search(
+            "digits",
+            "search.costs=['paramters']",
+            out=tmp_path,
+            evaluator=lambda *_: Evaluation(1.0, {"parameters": 3}),
+        )
+    unmeasured = Evaluation(1.0, {"parameters": math.inf})
+    with pytest.raises(RunError, match="its parameters must be finite, got inf"):
+        asked = ("search.costs=['parameters']", "search.trials=2", "name=other")
+        nasdrop.search("digits", *asked, out=tmp_path / "other", evaluator=lambda *_: unmeasured)

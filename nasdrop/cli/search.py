@@ -44,6 +44,12 @@ def search(
     ]
     out_console.print(table(["trial", "validation", "params", "time"], best, title="Best cells of the search"))
     out_console.print()
+    if costs := getattr(settings.search, "costs", ()):
+        front = [
+            (row.number, f"{row.value:.4f}", *(f"{cost:g}" for cost in row.costs)) for row in report.search.front()
+        ]
+        out_console.print(table(["trial", "validation", *costs], front, title="Pareto front"))
+        out_console.print()
     if report.finals:
         out_console.print(results_table(report.finals))
         out_console.print()

@@ -4,8 +4,8 @@ Evaluators know no study; whoever asks decides when to stop, by raising in `repo
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from nasdrop.errors import DataError, RunError
@@ -63,13 +63,15 @@ class TableEvaluator:
     Args:
         table: what was measured.
         value: the column that the search sees, an accuracy in percent, on anything but the test split.
+        costs: other columns that each evaluation tells; `parameters` is always told.
 
     Raises:
         DataError: the table has no such column, or it is not one that a search may see.
     """
 
-    def __init__(self, table: Table, value: str = "valid_accuracy_200") -> None:
+    def __init__(self, table: Table, value: str = "valid_accuracy_200", costs: Sequence[str] = ()) -> None:
         self.table, self.values = table, table.column(value)
+        self.costs = {name: table.column(name) for name in costs if name != "parameters"}
         if "accuracy" not in value or value.startswith("test"):
             raise DataError(
                 f"table {table.name}: a search sees an accuracy that is not of the test split, got {value!r}"
@@ -83,6 +85,7 @@ class TableEvaluator:
         if row is None or not math.isfinite(self.values[row]):
             raise Failed("the table does not hold this cell")
         attributes: dict[str, Any] = {"parameters": self.parameters(genotype)}
+        attributes |= {name: float(column[row]) for name, column in self.costs.items()}
         seconds = self._number("train_seconds_per_epoch", row)
         if self.epochs and math.isfinite(seconds):  # half of the training images are the validation split's
             attributes["simulated_seconds"] = round(self.epochs * seconds / 2, 3)
@@ -151,7 +154,7 @@ class TrainingEvaluator:
             if isinstance(error, MemoryError) or "memory" in str(error).lower():
                 raise Failed(f"out of memory: {str(error).splitlines()[0] if str(error) else 'no detail'}") from error
             raise
-        return Evaluation(outcome.accuracy, {"parameters": outcome.cost.parameters, "loss": outcome.loss})
+        return Evaluation(outcome.accuracy, {**asdict(outcome.cost), "loss": outcome.loss})
 
     def parameters(self, genotype: Genotype) -> int:
         """Weights of the cell's network; see Evaluator."""

@@ -23,6 +23,7 @@ class TrialRecord:
         parameters: weights of the network, auxiliary head apart.
         seconds: wall time.
         note: why it failed, or which trial it repeats.
+        costs: what was minimised beside the value, in the order of the experiment's `search.costs`.
     """
 
     number: int
@@ -33,6 +34,7 @@ class TrialRecord:
     parameters: int = 0
     seconds: float = 0.0
     note: str = ""
+    costs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,18 @@ class SearchResult:
         """The best `count` distinct trials that ran to their end."""
         done = [record for record in self.history if record.outcome == "done" and record.value is not None]
         return sorted(done, key=lambda record: -(record.value or 0.0))[:count]
+
+    def front(self) -> list[TrialRecord]:
+        """The Pareto front, best value first: trials that no other equals in value and costs and beats in one."""
+        front: list[TrialRecord] = []
+        for record in sorted(self.best(len(self.history)), key=lambda record: (-(record.value or 0.0), record.costs)):
+            if not any(_no_worse(other.costs, record.costs) for other in front):
+                front.append(record)
+        return front
+
+
+def _no_worse(costs: Sequence[float], than: Sequence[float]) -> bool:
+    return all(cost <= other for cost, other in zip(costs, than, strict=True))
 
 
 class Observer(Protocol):

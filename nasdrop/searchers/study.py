@@ -5,6 +5,7 @@ workers draw one at the same time. A trial whose worker is gone is asked again w
 one, so nothing is lost and nothing counts twice.
 """
 
+import math
 import random
 import threading
 import time
@@ -15,11 +16,12 @@ from pathlib import Path
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nasdrop.errors import RunError
+from nasdrop.errors import ConfigError, RunError, suggest
 from nasdrop.files import digest
-from nasdrop.searchers.evaluators import Evaluator, Failed, Pruned
+from nasdrop.searchers.evaluators import Evaluation, Evaluator, Failed, Pruned
 from nasdrop.searchers.journal import open_journal, repair
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.roster import Roster
@@ -69,7 +71,7 @@ class StudySearch:
         stop: threading.Event | None = None,
     ) -> None:
         self.space, self.settings, self.evaluator, self.observer = space, settings, evaluator, observer
-        self.study = open_study(journal, name, observer)
+        self.study = open_study(journal, name, observer, len(settings.costs))
         self.study.pruner = _pruner(settings)
         # Re-seeding with the old seed would propose the old cells again: the number of past trials is a part of it.
         seed = int(digest(f"{seed} {len(self.trials())}{label}")[:8], 16)
@@ -187,20 +189,21 @@ class StudySearch:
         started = time.monotonic()
 
         def report(epoch: int, accuracy: float) -> None:
-            trial.report(accuracy, epoch)
+            if not self.settings.costs:  # Optuna takes no reports where there are several objectives
+                trial.report(accuracy, epoch)
             self.observer.epoch_ended(epoch, self.settings.epochs, accuracy)
             if epoch < self.settings.epochs:  # what was trained to its end counts
-                if trial.should_prune():
+                if not self.settings.costs and trial.should_prune():
                     raise Pruned
                 if self.stop.is_set():
                     raise Stopped
 
-        state, value = TrialState.COMPLETE, None
+        state, values = TrialState.COMPLETE, None
         try:
             if trial.user_attrs.get("deaths", 0) >= _MOST_DEATHS:
                 raise Failed(f"its worker was killed {_MOST_DEATHS} times")
             evaluation = self.evaluator(genotype, report)
-            value = evaluation.value
+            values = [evaluation.value, *self._costs(evaluation)]
             for key, attribute in evaluation.attributes.items():
                 trial.set_user_attr(key, attribute)
         except Pruned:
@@ -210,7 +213,22 @@ class StudySearch:
             state = TrialState.FAIL
             trial.set_user_attr("note", str(error))
         trial.set_user_attr("seconds", round(time.monotonic() - started, 3))
-        return record(self.study.tell(trial, value, state=state))
+        return record(self.study.tell(trial, values, state=state))
+
+    def _costs(self, evaluation: Evaluation) -> Iterator[float]:
+        """What is minimised beside the value.
+
+        Raises:
+            Failed: it was not measured for this cell.
+            ConfigError: the evaluator tells nothing of that name.
+        """
+        for name in self.settings.costs:
+            cost = evaluation.attributes.get(name)
+            if not isinstance(cost, int | float):
+                raise ConfigError(f"search.costs: is not told, got {name!r}; {suggest(name, evaluation.attributes)}")
+            if not math.isfinite(cost):
+                raise Failed(f"its {name} must be finite, got {cost}")
+            yield float(cost)
 
     def _repeat(self, trial: Trial, genotype: Genotype, known: FrozenTrial) -> TrialRecord:
         """Give the trial the value that the same cell has had, without training it; none while that is under way."""
@@ -221,12 +239,12 @@ class StudySearch:
             return record(self.study.tell(trial, state=TrialState.FAIL))
         for epoch, accuracy in known.intermediate_values.items():
             trial.report(accuracy, epoch)
-        value = known.value if known.state is TrialState.COMPLETE else None
-        return record(self.study.tell(trial, value, state=known.state))
+        values = known.values if known.state is TrialState.COMPLETE else None
+        return record(self.study.tell(trial, values, state=known.state))
 
 
-def open_study(journal: Path, name: str, observer: Observer) -> optuna.Study:
-    """The study of that name in a journal; made if missing.
+def open_study(journal: Path, name: str, observer: Observer, num_costs: int = 0) -> optuna.Study:
+    """The study of that name in a journal, of a value to maximise and costs to minimise; made if missing.
 
     Raises:
         RunFolderError: the journal is damaged.
@@ -238,7 +256,8 @@ def open_study(journal: Path, name: str, observer: Observer) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the observer tells what happens
     known = name in optuna.get_all_study_names(storage)
     if not known:  # creating with load_if_exists would write to the journal even when nothing is left to do
-        optuna.create_study(storage=storage, study_name=name, direction="maximize")
+        directions = [StudyDirection.MAXIMIZE] + num_costs * [StudyDirection.MINIMIZE]
+        optuna.create_study(storage=storage, study_name=name, directions=directions)
     return optuna.load_study(storage=storage, study_name=name)
 
 

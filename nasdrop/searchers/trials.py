@@ -112,11 +112,12 @@ def record(trial: FrozenTrial) -> TrialRecord:
         number=trial.number,
         outcome=outcome,
         genotype=Genotype.from_json(attributes["genotype"]),
-        value=trial.value if trial.state is TrialState.COMPLETE else _last(trial),
+        value=trial.values[0] if trial.state is TrialState.COMPLETE else _last(trial),
         epochs=max(trial.intermediate_values, default=0),
         parameters=int(attributes.get("parameters", 0)),
         seconds=float(attributes.get("seconds", 0.0)),
         note=note,
+        costs=tuple(trial.values[1:]) if trial.state is TrialState.COMPLETE else (),
     )
 
 

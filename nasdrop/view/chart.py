@@ -137,6 +137,23 @@ def learning_curves(
     return Chart(title, tuple(one for one in series if one.points) or series, x, y_label)
 
 
+def trade_off(
+    tried: Sequence[Point], front: Sequence[Point], *, x_label: str, y_label: str, title: str = "Pareto front"
+) -> Chart:
+    """What was tried as single points, and the front as a line through its points.
+
+    Args:
+        tried: (cost, value) of every trial.
+        front: those that no other beats, in any order.
+        x_label: the cost, with its unit.
+        y_label: the value, with its unit.
+        title: heading.
+    """
+    single = tuple(point for one in tried for point in (one, (math.nan, math.nan)))
+    series = (Series("front", tuple(sorted(front))), Series("tried", single))
+    return Chart(title, series, x_label, y_label)
+
+
 def _even(values: Mapping[str, Sequence[float]], start: float, end: float) -> tuple[Series, ...]:
     """Values at evenly spaced x from start to end."""
     return tuple(

@@ -298,6 +298,13 @@ def test_a_search_over_the_shipped_table(nasdrop, tmp_path):
     assert code == 0 and "looked up instead of trained" in out
 
 
+def test_a_search_with_a_cost_prints_its_front(nasdrop, tmp_path):
+    asked = ("search.trials=8", "search.costs=['latency_ms_edgegpu']", "search.sampler=random")
+    code, out, err = nasdrop("search", "nas_bench_201_table", *asked, "--out", tmp_path / "run")
+    assert code == 0 and "Pareto front" in out and "latency_ms_edgegpu" in out
+    assert "front.json" in err and "front.svg" in err
+
+
 @pytest.fixture(scope="module")
 def fractal_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "fractal"

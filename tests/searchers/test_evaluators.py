@@ -45,7 +45,7 @@ class Training:
 def test_a_value_with_every_epoch_reported():
     training, reported = Training(), []
     evaluation = TrainingEvaluator(training, epochs=3, seed=5)(GENOTYPE, lambda *epoch: reported.append(epoch))
-    assert evaluation.value == 0.7 and evaluation.attributes == {"parameters": 11, "loss": 0.2}
+    assert evaluation.value == 0.7 and evaluation.attributes == {"parameters": 11, "multiply_adds": 22, "loss": 0.2}
     assert reported == [(1, 0.5), (2, 0.6), (3, 0.7)]
     assert training.asked == {"label": "trial-abc", "epochs": 3, "seed": 5}
     assert TrainingEvaluator(training, epochs=3, seed=5).parameters(GENOTYPE) == 11
@@ -95,6 +95,15 @@ def test_a_look_up_with_its_simulated_seconds(table):
     assert evaluation.value == row["valid_accuracy_12"] / 100
     assert evaluation.attributes["parameters"] == 73_306
     assert evaluation.attributes["simulated_seconds"] == round(6 * row["train_seconds_per_epoch"], 3)
+
+
+def test_a_look_up_tells_the_costs_that_are_asked_for(table):
+    cell = Genotype.read(SKIPS)
+    evaluation = TableEvaluator(table, costs=("latency_ms_edgegpu", "parameters"))(cell, lambda *epoch: None)
+    assert evaluation.attributes["latency_ms_edgegpu"] == table.describe(cell)["latency_ms_edgegpu"]
+    assert evaluation.attributes["parameters"] == 73_306
+    with pytest.raises(DataError, match="has no column 'latency_ms_edge'; did you mean 'latency_ms_edgegpu'"):
+        TableEvaluator(table, costs=("latency_ms_edge",))
 
 
 def test_what_a_table_cannot_tell(tmp_path):

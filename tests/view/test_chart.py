@@ -3,7 +3,7 @@ import math
 import pytest
 
 from nasdrop.errors import InputError
-from nasdrop.view.chart import Chart, Series, learning_curves, rate_over_depth, rate_over_time, silent_nodes
+from nasdrop.view.chart import Chart, Series, learning_curves, rate_over_depth, rate_over_time, silent_nodes, trade_off
 
 
 def test_a_point_that_is_not_finite_breaks_the_line():
@@ -74,3 +74,10 @@ def test_a_legend_is_for_names_that_say_something():
     assert not Chart("loss", (Series("", point),)).named
     assert Chart("loss", (Series("train", point),)).named
     assert Chart("", (Series("", point), Series("", point))).named
+
+
+def test_a_trade_off_joins_the_front_alone():
+    chart = trade_off([(1.0, 0.5), (3.0, 0.9), (2.0, 0.4)], [(3.0, 0.9), (1.0, 0.5)], x_label="ms", y_label="accuracy")
+    front, tried = chart.series
+    assert front.points == ((1.0, 0.5), (3.0, 0.9))
+    assert list(tried.pieces()) == [[(1.0, 0.5)], [(3.0, 0.9)], [(2.0, 0.4)]]

@@ -7,7 +7,7 @@ other parameters beside, which are drawn at random.
 import math
 import random
 from abc import abstractmethod
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +30,19 @@ class Tried:
 
     Attributes:
         genotype: as the trial described it.
-        score: higher is better; a pruned trial's last report; None while the trial runs, or where it failed.
-        running: whether its value is still to come.
+        values: of each objective, higher is better; a pruned trial's last report; empty while the trial runs, or where
+            it failed.
+        running: whether its values are still to come.
     """
 
     genotype: Genotype
-    score: float | None
+    values: tuple[float, ...] = ()
     running: bool = False
+
+    @property
+    def score(self) -> float | None:
+        """The first value."""
+        return self.values[0] if self.values else None
 
 
 History = Mapping[str, Tried]
@@ -44,12 +50,14 @@ History = Mapping[str, Tried]
 
 
 class CellSampler(BaseSampler):
-    """Base of samplers that propose whole cells.
+    """Base of samplers that propose whole cells; those of one objective refuse studies of several.
 
     Args:
         space: the cells' space.
         seed: equal seeds and equal histories give equal proposals; None: from the system.
     """
+
+    several_objectives = False
 
     def __init__(self, space: SearchSpace, *, seed: int | None = None) -> None:
         self.space = space
@@ -71,7 +79,8 @@ class CellSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The decisions of a cell that no other trial holds; of any cell where every one is known."""
-        self._raise_error_if_multi_objective(study)
+        if not self.several_objectives:
+            self._raise_error_if_multi_objective(study)
         history = self.history(study, trial.number)
         genotype = self.propose(history) if self.space.size > 1 else None
         if genotype is None or self.canonical(genotype) in history:
@@ -92,17 +101,17 @@ class CellSampler(BaseSampler):
 
     def history(self, study: Study, number: int) -> dict[str, Tried]:
         """Every cell that the other trials hold; a value beats a failure, the first value later ones."""
-        sign = -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
+        signs = [-1.0 if direction == StudyDirection.MINIMIZE else 1.0 for direction in study.directions]
         tried: dict[str, Tried] = {}
         for trial in study.get_trials(deepcopy=False):
             genotype = None if trial.number == number else self._decode(trial.params)
             if genotype is None:
                 continue
-            form, score = self.canonical(genotype), _score(trial, sign)
+            form, values = self.canonical(genotype), _values(trial, signs)
             known = tried.get(form)
-            if known is None or (known.score is None and score is not None):
+            if known is None or (values and not known.values):
                 tried.pop(form, None)
-                tried[form] = Tried(genotype, score, trial.state is TrialState.RUNNING)
+                tried[form] = Tried(genotype, values, trial.state is TrialState.RUNNING)
         return tried
 
     def canonical(self, genotype: Genotype) -> str:
@@ -164,10 +173,11 @@ def unknown_cell(space: SearchSpace, is_known: Callable[[str], bool], rng: rando
     return rng.choice(left) if left else None
 
 
-def _score(trial: FrozenTrial, sign: float) -> float | None:
-    value = None
+def _values(trial: FrozenTrial, signs: Sequence[float]) -> tuple[float, ...]:
+    values: Sequence[float] = ()
     if trial.state is TrialState.COMPLETE:
-        value = trial.value
+        values = trial.values
     elif trial.state is TrialState.PRUNED and trial.intermediate_values:
-        value = trial.intermediate_values[max(trial.intermediate_values)]
-    return None if value is None or math.isnan(value) else sign * value
+        values = [trial.intermediate_values[max(trial.intermediate_values)]]
+    usable = len(values) == len(signs) and not any(map(math.isnan, values))
+    return tuple(sign * value for sign, value in zip(signs, values, strict=True)) if usable else ()

@@ -207,13 +207,31 @@ def test_the_direction_counts(name, direction):
     assert study.best_value == (6 if direction == "maximize" else 0)
 
 
-@ours
-def test_several_objectives_are_refused(name):
+@pytest.mark.parametrize("name", ["evolution", "local_search"])
+def test_several_objectives_are_refused_by_samplers_of_one(name):
     space = SPACES["tiny"]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=SAMPLERS[name](space, 4, 0))
     with pytest.raises(ValueError, match="multi-objective"):
         study.ask(distributions(space))
+
+
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"evolution", "local_search", "gp"}))
+def test_several_objectives(name):
+    """More convolutions against fewer skips: legal cells, ours distinct, and a past of other states."""
+    space = SPACES["nas_bench_201"]
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=SAMPLERS[name](space, 4, 0))
+    forms = []
+    for number in range(20):
+        trial, genotype = ask(study, space)
+        forms.append(space.canonical(genotype))
+        names = [edge.operation for edge in genotype.cells[0].edges]
+        if number % 5 == 4:
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            study.tell(trial, [sum("conv" in name for name in names), sum("skip" in name for name in names)])
+    assert len(set(forms)) == 20 or name not in OURS
 
 
 @ours

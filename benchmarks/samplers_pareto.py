@@ -1,0 +1,126 @@
+"""Accuracy against latency on NAS-Bench-201's table: `python benchmarks/samplers_pareto.py run`, then `... report`.
+
+A run is worth the hypervolume of its front as a share of that of the true front of all 4,930 classes. The reference
+point is the true front's worst accuracy and worst latency, moved away by a tenth of the front's range in each.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+from pathlib import Path
+
+import numpy as np
+import optuna
+
+from nasdrop.files import write_text
+from nasdrop.searchers.samplers import SAMPLERS, distributions
+from nasdrop.searchers.table import Table
+from nasdrop.space import SearchSpace
+from nasdrop.view.chart import Chart, Series
+from nasdrop.view.chart_svg import chart_svg
+
+VALUE, COST = "valid_accuracy_200", "latency_ms_edgegpu"
+AT = (50, 100, 150, 200)
+SEEDS = 20
+NAMES = ("bayesian", "tpe", "nsga2", "nsga3", "random")
+RESULTS = Path(__file__).parent / "results"
+RUNS = RESULTS / "samplers_pareto.jsonl"
+
+
+class Benchmark:
+    """The two columns, and the true front."""
+
+    def __init__(self):
+        self.space = SearchSpace.load("nas_bench_201")
+        self.table = Table.load("nas_bench_201_cifar10", self.space)
+        self.points = np.stack([self.table.column(COST), self.table.column(VALUE)], axis=1)
+        self.front = front_of(self.points[list(self.table.rows.values())])
+        best, worst = self.front[:, 0].min(), self.front[:, 0].max()
+        high, low = self.front[:, 1].max(), self.front[:, 1].min()
+        self.reference = np.array([worst + (worst - best) / 10, low - (high - low) / 10])
+        self.whole = hypervolume(self.front, self.reference)
+
+    def run(self, name, seed):
+        """The rows of the distinct cells, in order."""
+        study = optuna.create_study(directions=["maximize", "minimize"], sampler=SAMPLERS[name](self.space, 10, seed))
+        rows, proposals = {}, 0
+        while len(rows) < AT[-1] and proposals < 3_000:
+            trial = study.ask(distributions(self.space))
+            proposals += 1
+            form = self.space.canonical(self.space.decode(trial.params))
+            row = self.table.rows[form]
+            cost, value = self.points[row]
+            study.tell(trial, [value, cost])
+            rows[form] = row
+        return {"sampler": name, "seed": seed, "proposals": proposals, "rows": list(rows.values())}
+
+    def share(self, rows):
+        return hypervolume(front_of(self.points[rows]), self.reference) / self.whole
+
+
+def front_of(points):
+    """Points (cost, value) that no other beats, by rising cost."""
+    kept = []
+    for cost, value in sorted(map(tuple, points), key=lambda point: (point[0], -point[1])):
+        if not kept or value > kept[-1][1]:
+            kept.append((cost, value))
+    return np.array(kept)
+
+
+def hypervolume(front, reference):
+    """Area between a front and a reference point of high cost and low value."""
+    worst, low = reference
+    area = 0.0
+    for cost, value in front:
+        if cost < worst and value > low:
+            area += (worst - cost) * (value - low)
+            low = value
+    return area
+
+
+def run():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    benchmark = Benchmark()
+    done = {(line["sampler"], line["seed"]) for line in read_runs()}
+    for seed in range(SEEDS):
+        for name in NAMES:
+            if (name, seed) not in done:
+                with RUNS.open("a") as file:
+                    file.write(json.dumps(benchmark.run(name, seed)) + "\n")
+
+
+def read_runs():
+    return [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []
+
+
+def report():
+    benchmark = Benchmark()
+    cost, value = benchmark.reference
+    lines = [
+        "# Accuracy against latency", "",
+        f"`python benchmarks/samplers_pareto.py run`, then `report`; {VALUE} against {COST}, NAS-Bench-201 on "
+        f"CIFAR-10; optuna {optuna.__version__}, Python {platform.python_version()}. Hypervolume of a run's front as a "
+        f"share of the true front's ({len(benchmark.front)} of 4,930 classes), reference point {cost:.3f} ms and "
+        f"{value:.2f} %, after so many distinct cells; mean ± standard deviation over runs:", "",
+        "| sampler | runs | " + " | ".join(f"at {at}" for at in AT) + " |", "|---" * (len(AT) + 2) + "|",
+    ]  # fmt: skip
+    series = []
+    for name in NAMES:
+        runs = [line["rows"] for line in read_runs() if line["sampler"] == name]
+        if len(runs) < 2:
+            continue
+        shares = {at: [benchmark.share(rows[:at]) for rows in runs] for at in (*AT, *range(10, AT[-1], 10))}
+        texts = (f"{statistics.fmean(shares[at]):.4f} ± {statistics.stdev(shares[at]):.4f}" for at in AT)
+        lines.append(f"| {name} | {len(runs)} | " + " | ".join(texts) + " |")
+        series.append(Series(name, tuple((float(at), statistics.fmean(shares[at])) for at in sorted(shares))))
+    chart = Chart("Hypervolume found of the true front's", tuple(series), "distinct cells evaluated", "share")
+    write_text(RESULTS / "samplers_pareto.svg", chart_svg(chart))
+    lines += ["", "![curves](samplers_pareto.svg)"]
+    write_text(RESULTS / "samplers_pareto.md", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("run", "report"))
+    {"run": run, "report": report}[parser.parse_args().what]()
