@@ -1,20 +1,37 @@
 """What a run leaves, put to use: its best network with trained weights, in the forms that others read."""
 
 import json
+import platform
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from nasdrop.errors import ConfigError, InputError, RunFolderError
-from nasdrop.exporters import save_onnx, save_program, save_source
+from nasdrop.drop import DropScheduler, make_schedule
+from nasdrop.errors import ConfigError, GenotypeError, InputError, RunFolderError
+from nasdrop.exporters import FORMATS, Facts, card, save_onnx, save_program, save_source, text
 from nasdrop.files import write_text
+from nasdrop.models.cost import count, latency
 from nasdrop.models.fractal import FractalNet
 from nasdrop.models.network import Network
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.training import build_network, discrete
 from nasdrop.space import Genotype, SearchSpace, load_space
 from nasdrop.train import load_weights
+
+TEXT_FILES = {"darts": "genotype-darts", "nas-bench-201": "genotype-nas-bench-201", "json": "genotype"} | dict.fromkeys(
+    ("svg", "dot", "mermaid"), "cell"
+)
+"""Format -> name of the file without its ending."""
+NETWORK_FILES = {
+    "pt2": (".pt2", "the network as a program of torch.export"),
+    "onnx": (".onnx", "the network as ONNX; genotype, classes and normalisation in its metadata"),
+    "source": (".py", "the network as plain PyTorch, with its weights beside it"),
+}
+"""Format -> (ending, what the files are)."""
+LEFT_OUT = "left out: "
 
 
 def load_network(folder: RunFolder) -> tuple[Network | FractalNet, tuple[int, ...]]:
@@ -102,3 +119,61 @@ def one_column(network: nn.Module, column: str) -> nn.Module:
     if not isinstance(network, FractalNet):
         raise ConfigError(f"column: must be of a fractal network, got column {column!r} of a network of cells")
     return network.column(int(column) if column.isdecimal() else column)
+
+
+def bundle(folder: RunFolder, out: Path) -> tuple[Path, ...]:
+    """Write everything that a run's best network can be exported to into one folder, with a model card.
+
+    Formats that cannot hold this network, or whose packages are not installed, are left out; the card says why.
+
+    Args:
+        folder: the run.
+        out: the folder to write, made where it is missing.
+
+    Raises:
+        InputError: the run has no trained weights.
+        RunError: what was written would compute something else.
+    """
+    network, shape = load_network(folder)
+    genotype = Genotype.read(folder.genotype)
+    out.mkdir(parents=True, exist_ok=True)
+    files: dict[str, str] = {}
+    for name, (ending, _) in FORMATS.items():
+        path = out / (TEXT_FILES[name] + ending)
+        try:
+            write_text(path, text(genotype, name))
+            files[path.name] = f"the cell as {name}"
+        except GenotypeError as error:
+            files[path.name] = LEFT_OUT + str(error)
+    for name, (ending, what) in NETWORK_FILES.items():
+        try:
+            written = export_network(folder, name, out / f"network{ending}")
+            files |= {path.name: what for path in written}
+        except InputError as error:
+            files[f"network{ending}"] = LEFT_OUT + str(error)
+    shutil.copyfile(folder.weights, out / folder.weights.name)
+    files[folder.weights.name] = "weights with the genotype and the experiment in their metadata"
+    experiment = folder.read_experiment()
+    facts = _facts(folder, network, shape, files)
+    write_text(out / "MODEL_CARD.md", card(experiment, facts))
+    present = [out / name for name, what in files.items() if not what.startswith(LEFT_OUT)]
+    return (out / "MODEL_CARD.md", *present)
+
+
+def _facts(folder: RunFolder, network: Network | FractalNet, shape: tuple[int, ...], files: dict[str, str]) -> Facts:
+    _, metadata = load_weights(folder.weights)
+    experiment = discrete(folder.read_experiment())
+    drop = experiment.drop
+    schedule = make_schedule(drop.schedule, drop.p, depth=drop.depth, clock=drop.clock)
+    cost = count(network, shape)
+    return Facts(
+        metadata=metadata,
+        result=folder.read_json(folder.result),
+        parameters=cost.parameters,
+        multiply_adds=cost.multiply_adds,
+        latencies={batch: latency(network, shape, batch) for batch in (1, 64)},
+        device=f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        rates=DropScheduler(network, schedule, epochs=experiment.train.epochs).table(),
+        versions=folder.read_json(folder.identity)["versions"],
+        files=files,
+    )

@@ -21,11 +21,24 @@ NEXT = {
 @click.command()
 @click.argument("source")
 @click.option("--format", "name", type=click.Choice((*TEXTS, *NETWORKS)), default="json", show_default=True)
+@click.option("--all", "everything", is_flag=True, help="Write every format and a model card into a folder, --out.")
 @click.option("--column", help="Of a fractal run: one column alone, by its number from 0, deepest or shallowest.")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; texts go to stdout without it.")
 @click.pass_context
-def export(context: click.Context, source: str, name: str, column: str | None, out: Path | None) -> None:
+def export(
+    context: click.Context,
+    source: str,
+    name: str,
+    everything: bool,  # noqa: FBT001 - click passes options by name
+    column: str | None,
+    out: Path | None,
+) -> None:
     """Write SOURCE (a run folder; for texts also a genotype or a published name) in a form that others read."""
+    if everything:
+        if column is not None or context.get_parameter_source("name") is not ParameterSource.DEFAULT:
+            raise InputError("--all: writes every format of the whole network, got --format or --column as well")
+        _export_all(source, out)
+        return
     if column is not None and context.get_parameter_source("name") is ParameterSource.DEFAULT:
         name = "pt2"  # a column is a network, not a text
     if name in NETWORKS:
@@ -47,10 +60,24 @@ def export(context: click.Context, source: str, name: str, column: str | None, o
         click.echo(f"wrote  {out}\nnext   nasdrop show {source}", err=True)
 
 
-def _export_network(source: str, name: str, out: Path | None, column: str | None) -> None:
+def _run_folder(source: str, option: str) -> RunFolder:
     folder = RunFolder(Path(source))
     if not folder.path.is_dir():
-        raise InputError(f"--format {name}: needs a run folder with trained weights, got {source!r}")
+        raise InputError(f"{option}: needs a run folder with trained weights, got {source!r}")
+    return folder
+
+
+def _export_all(source: str, out: Path | None) -> None:
+    folder = _run_folder(source, "--all")
+    from nasdrop.trained import bundle
+
+    card, *files = bundle(folder, out or folder.path / "bundle")
+    names = ", ".join(file.name for file in files)
+    click.echo(f"wrote  {card.parent}: {names}\nnext   read {card}", err=True)
+
+
+def _export_network(source: str, name: str, out: Path | None, column: str | None) -> None:
+    folder = _run_folder(source, f"--format {name}")
     path = out or folder.path / (("network" if column is None else f"column_{column}") + NETWORKS[name])
     if name == "source" and not (path.suffix == ".py" and path.stem.isidentifier()):
         raise InputError(f"--out: source must be a file that Python can import, such as network.py, got {path.name!r}")

@@ -1,5 +1,6 @@
 """A found cell in the forms that others read."""
 
+from nasdrop.exporters.card import Facts, card
 from nasdrop.exporters.onnx import save_onnx
 from nasdrop.exporters.program import export_program, random_operations, save_program
 from nasdrop.exporters.source import save_source, source
@@ -7,6 +8,8 @@ from nasdrop.exporters.texts import FORMATS, export, text
 
 __all__ = [
     "FORMATS",
+    "Facts",
+    "card",
     "export",
     "export_program",
     "random_operations",

@@ -143,7 +143,7 @@ def _import(name: str, reference: str) -> str:
 def _constants(metadata: Mapping[str, str]) -> str:
     if "mean" not in metadata or "std" not in metadata:
         return ""
-    lines = ["", "# Of pixels in [0, 1], a value a channel: the network takes (pixels - MEAN) / STD."]
+    lines = ["", "# A value a channel, in the units of the stored pixels: the network takes (pixels - MEAN) / STD."]
     lines += [f"{name.upper()} = {json.loads(metadata[name])!r}" for name in ("mean", "std")]
     lines += [f"CLASSES = {json.loads(metadata['classes'])!r}"] if "classes" in metadata else []
     return "\n".join([*lines, ""])

@@ -1,10 +1,11 @@
-"""What a network costs: its parameters and multiply-adds, counted without computing and without memory."""
+"""What a network costs: parameters and multiply-adds, counted without computing; and the time that it takes here."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -17,7 +18,7 @@ class Cost:
 
 
 def count(network: nn.Module, input_shape: tuple[int, ...]) -> Cost:
-    """Count a network in evaluation: an auxiliary head has parameters and no multiply-adds.
+    """Count a network in evaluation: an `auxiliary` head, which acts in training alone, does not count.
 
     Every operation that the forward pass runs counts, also one whose result the output does not depend on.
 
@@ -25,7 +26,8 @@ def count(network: nn.Module, input_shape: tuple[int, ...]) -> Cost:
         network: any module that maps one tensor; it is left as it was.
         input_shape: of one image, (C, *S).
     """
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    named = network.named_parameters()
+    parameters = sum(parameter.numel() for name, parameter in named if not name.startswith("auxiliary."))
     # Shadows of the weights on the meta device have shapes and no values, so nothing is copied or computed.
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shadows = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
@@ -39,3 +41,26 @@ def count(network: nn.Module, input_shape: tuple[int, ...]) -> Cost:
         for module, training in modes.items():
             module.training = training
     return Cost(parameters, counter.get_total_flops() // 2)
+
+
+def latency(network: nn.Module, input_shape: tuple[int, ...], batch: int = 1, *, least: float = 0.3) -> float:
+    """Median seconds of one evaluation on the network's device, warm, with the threads that torch has now.
+
+    Args:
+        network: any module that maps one tensor; its mode is restored afterwards.
+        input_shape: of one image, (C, *S).
+        batch: images at once.
+        least: seconds to measure for, at least.
+    """
+    weight = next(network.parameters())
+    images = torch.randn(batch, *input_shape, device=weight.device, dtype=weight.dtype)
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            scope = {"network": network, "images": images}
+            timer = Timer("network(images)", globals=scope, num_threads=torch.get_num_threads())
+            timer.timeit(3)
+            return float(timer.blocked_autorange(min_run_time=least).median)
+    finally:
+        network.train(training)

@@ -146,6 +146,27 @@ def test_the_onnx_file_holds_the_cell_and_its_accuracy(nasdrop, run_folder, tmp_
     assert 0 <= float(held["test_accuracy"]) <= 1 and len(json.loads(held["classes"])) == 10
 
 
+def test_a_bundle_holds_every_format_and_a_card_that_says_what_they_are(nasdrop, run_folder, tmp_path):
+    code, _, err = nasdrop("export", run_folder, "--all", "--out", tmp_path / "bundle")
+    assert code == 0 and "MODEL_CARD.md" in err
+    files = {path.name for path in (tmp_path / "bundle").iterdir()}
+    assert files == {"MODEL_CARD.md", "genotype.json", "genotype-darts.txt", "cell.svg", "cell.dot", "cell.mmd"} | {
+        "network.pt2", "network.onnx", "network.py", "network.pt", "weights.safetensors"
+    }  # fmt: skip
+    card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    result = json.loads((run_folder / "result.json").read_text())
+    for said in (
+        f"{100 * result['test'][0]['mean']:.2f} %",
+        f"| parameters | {result['test'][0]['parameters']:,.0f} |",
+        "| `genotype-nas-bench-201.txt` | left out: NAS-Bench-201 text: holds one cell",
+        "Policy `edge`",
+        "| torch | ",
+        "1 image at once",
+    ):
+        assert said in card, said
+    assert all(f"`{name}`" in card for name in files - {"MODEL_CARD.md"})
+
+
 def test_the_saved_weights_have_the_saved_accuracy(run_folder):
     from nasdrop import config
     from nasdrop.run_folder import RunFolder
@@ -220,6 +241,8 @@ def test_completion_offers_experiments_and_settings():
         (("show", "DARTS_V3"), "DARTS_V3"),
         (("export", "DARTS_V2", "--format", "nas-bench-201"), "NAS-Bench-201 text: holds one cell"),
         (("export", "DARTS_V2", "--format", "pt2"), "needs a run folder"),
+        (("export", "DARTS_V2", "--all"), "--all: needs a run folder"),
+        (("export", ".", "--all", "--format", "svg"), "--all: writes every format of the whole network"),
         (("export", ".", "--format", "source", "--out", "my-cell.py"), "a file that Python can import"),
         (("drop", "show", "nasnet-v4"), "did you mean 'nasnet-v3'?"),
         (("tensorboard", "nowhere"), "nowhere: no TensorBoard events"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from nasdrop.models.cost import Cost, count
+from nasdrop.models.cost import Cost, count, latency
 from nasdrop.models.ops import build_operation
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,11 +49,12 @@ def test_leaves_the_network_as_it_was(build):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     state = torch.get_rng_state()
     cost = count(network, (2, 16, 16))
-    assert cost.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert [cell.training for cell in network.cells] == [True, False, True]
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
-    assert count(build(auxiliary=False), (2, 16, 16)).multiply_adds == cost.multiply_adds
+    plain = build(auxiliary=False)
+    assert count(plain, (2, 16, 16)) == cost
+    assert cost.parameters == sum(parameter.numel() for parameter in plain.parameters())
 
 
 def test_training_mode_comes_back_after_an_error(build):
@@ -128,3 +129,15 @@ def test_a_sample_of_nas_bench_201_built_in_full(cost_of, table):
 def test_every_cell_of_nas_bench_201_built_in_full(cost_of, table):
     wrong = [text for text, expected in table.items() if cost_of(text) != expected]
     assert not wrong
+
+
+def test_latency_evaluates_and_leaves_the_mode(build):
+    class Seen(nn.Linear):
+        def forward(self, x):
+            seen.append((self.training, torch.is_grad_enabled(), tuple(x.shape)))
+            return super().forward(x)
+
+    seen = []
+    network = Seen(3, 2)
+    assert latency(network, (3,), batch=5, least=0.001) > 0
+    assert set(seen) == {(False, False, (5, 3))} and network.training
