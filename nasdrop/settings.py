@@ -41,6 +41,10 @@ class FractalSettings(Settings):
     affine: bool = Field(default=False, description="batch norms learn a scale and a shift")
     statistics: Literal["own", "shared"] = Field("own", description="batch-norm statistics of a column that runs alone")
     column_networks: bool = Field(default=False, description="train every column beside the local network, each step")
+    reestimate: bool = Field(
+        default=False,
+        description="estimate batch-norm statistics anew, on the training images, before the last score",
+    )
 
 
 class NetworkSettings(Settings):

@@ -67,7 +67,8 @@ class FractalNet(nn.Module):
         p: rate of dropping an input of a join, until a DropScheduler sets another.
         drop: options of `PathDrop`; by default policy "fractal" (local or global, half and half), once a batch.
 
-    `paths` has one path an input of a join, named as the unit that it comes from.
+    `paths` has one path an input of a join, named as the unit that it comes from; `own_statistics` tells whether
+    columns have statistics of their own.
 
     Raises:
         ConfigError: a size or a name is out of range; all mistakes, one line each.
@@ -105,6 +106,7 @@ class FractalNet(nn.Module):
         both = column_networks or 0 < float(self.path_drop.global_share) < 1
         if columns == 1 or not both:  # one kind of pass alone is trained: it has the only statistics
             conventions = replace(conventions, statistics="shared")
+        self.own_statistics = conventions.statistics == "own"
         self.num_columns, self.in_channels, self.ndim = columns, in_channels, ndim
         self.column_networks = column_networks
         self.smallest_side = 2**blocks

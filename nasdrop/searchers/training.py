@@ -20,7 +20,7 @@ from nasdrop.models.fractal_genotype import fractal_network
 from nasdrop.models.network import Network
 from nasdrop.settings import Experiment
 from nasdrop.space import Genotype, SearchSpace
-from nasdrop.train import Dataset, EpochReport, Recorder, evaluate, evaluate_parts, fit
+from nasdrop.train import Dataset, EpochReport, Recorder, evaluate, evaluate_parts, fit, reestimate
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,9 @@ class Training:
                 recorder=recorder,
                 on_epoch=on_epoch,
             )
+        if not result.valid and isinstance(network, FractalNet) and self.experiment.network.fractal.reestimate:
+            for part in (network, *(network.parts().values() if network.own_statistics else ())):
+                reestimate(part, self.data.train, self.data)
         score = result.valid or evaluate(network, self.data.test, self.data)
         parts = result.history[-1].parts if result.valid else evaluate_parts(network, self.data.test, self.data)
         checkpoint.unlink(missing_ok=True)
@@ -208,5 +211,5 @@ def _build_fractal(experiment: Experiment, genotype: Genotype, shape: tuple[int,
         ndim=len(shape) - 1,
         p=drop.p,
         drop=options,
-        **size.fractal.model_dump(),
+        **size.fractal.model_dump(exclude={"reestimate"}),
     )

@@ -1,6 +1,8 @@
 """What an experiment says of its network is what is built."""
 
 import random
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -8,8 +10,9 @@ import torch
 from nasdrop.errors import ConfigError, DropError
 from nasdrop.models.fractal import FractalNet
 from nasdrop.searchers.training import Training, build_network
-from nasdrop.settings import Experiment
+from nasdrop.settings import DataSettings, Experiment
 from nasdrop.space import Genotype, SearchSpace, load_space
+from nasdrop.train import Recorder, evaluate, evaluate_parts, load
 
 
 def built(**drop):
@@ -79,3 +82,25 @@ def test_what_a_fractal_network_has_not():
     ]
     with pytest.raises(DropError, match=r"drop.policy: must be local or global or fractal in a fractal network"):
         fractal(drop={"policy": "edge"})
+
+
+def test_statistics_are_estimated_anew_before_the_last_score(tmp_path):
+    data = load(DataSettings()).limited(100).merged()
+    data = replace(data, train=data.train[:100], test=data.test[:50])
+    _, experiment, space, genotype = fractal()
+    size = {**FRACTAL["network"], "fractal": {"reestimate": True}}
+    anew = Experiment.model_validate({**FRACTAL, "network": size})
+    networks = []
+    for said in (experiment, anew):
+        device = torch.device("cpu")
+        recorder = partial(Recorder, tmp_path, tensorboard=False)
+        training = Training(said, space, data, device, tmp_path, lambda _, recorder=recorder: recorder())
+        outcome = training.run(genotype, label="x", epochs=1, seed=0)
+        assert outcome.accuracy == evaluate(outcome.network, data.test, data).accuracy
+        assert outcome.parts == evaluate_parts(outcome.network, data.test, data)
+        networks.append(outcome.network)
+    old, new = (network.state_dict() for network in networks)
+    moved = [name for name, value in old.items() if not torch.equal(value, new[name])]
+    assert moved and all(".running_" in name or ".num_batches_" in name for name in moved)
+    for kind in ("norm.running_mean", "norm_alone.running_mean"):
+        assert any(name.endswith(kind) for name in moved)
