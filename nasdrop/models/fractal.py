@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from nasdrop.drop.masks import check_rate
-from nasdrop.drop.paths import Draw, Path, PathDrop
+from nasdrop.drop.paths import Draw, PathDrop
 from nasdrop.drop.policies import POLICIES
 from nasdrop.errors import ConfigError, DataError, DropError
-from nasdrop.models.fractal_block import FractalBlock
+from nasdrop.models.fractal_block import FractalBlock, join_paths
 from nasdrop.models.fractal_units import Conventions, check_lists, check_sizes
-from nasdrop.space.fractal import ending_columns, length
 
 ENDS = ("shallowest", "deepest")
 """Columns that have a name beside their number."""
@@ -281,24 +280,9 @@ def _make_path_drop(columns: int, blocks: int, p: float, drop: FractalDrop, *, c
         raise DropError(f"drop.policy: must be {' or '.join(wanted)} {where}, got {policy!r}")
     if columns == 1:
         options = {"policy": "edge", "mode": options["mode"]}
-    path_drop = PathDrop(_find_paths(columns, blocks), **options)
+    path_drop = PathDrop(join_paths(columns, blocks), **options)
     if column_networks and path_drop.global_share > 0:
         share = float(path_drop.global_share)
         raise DropError(f"drop.global_share: must be 0 with column networks, which run every column, got {share:g}")
     path_drop.set_rates(float(check_rate("FractalNet p", p)))
     return path_drop
-
-
-def _find_paths(columns: int, blocks: int) -> Iterator[Path]:
-    """Every input of a join, block by block, row by row, the shallowest column first."""
-    joins = [(row, ends) for row, ends in enumerate(ending_columns(columns), start=1) if len(ends) > 1]
-    for block in range(blocks):
-        for number, (row, ends) in enumerate(joins):
-            for column in ends:
-                yield Path(
-                    name=f"blocks.{block}.columns.{column}.{row // length(column, columns) - 1}",
-                    node=block * len(joins) + number,
-                    cell=block,
-                    depth=(block + 1) / blocks,
-                    column=column,
-                )

@@ -4,12 +4,13 @@ Shapes: (N, C, *S), N samples, C channels, *S one to three spatial sides; a fact
 Invariant: a join is the plain mean of the inputs that live, so nothing is rescaled in evaluation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import cast
 
 from torch import Tensor, nn
 
+from nasdrop.drop.paths import Path
 from nasdrop.models.cell import weighted_sum
 from nasdrop.models.fractal_units import Conventions, Unit
 from nasdrop.models.layers import max_pool
@@ -130,3 +131,18 @@ class FractalBlock(nn.Module):
             if row in needed:
                 needed |= {row - length(column, self.num_columns) for column in inputs[row]}
         return [columns if row in needed else () for row, columns in enumerate(inputs)]
+
+
+def join_paths(columns: int, blocks: int) -> Iterator[Path]:
+    """Every input of every join of a network, block by block, row by row, the shallowest column first."""
+    joins = [(row, ends) for row, ends in enumerate(ending_columns(columns), start=1) if len(ends) > 1]
+    for block in range(blocks):
+        for number, (row, ends) in enumerate(joins):
+            for column in ends:
+                yield Path(
+                    name=f"blocks.{block}.columns.{column}.{row // length(column, columns) - 1}",
+                    node=block * len(joins) + number,
+                    cell=block,
+                    depth=(block + 1) / blocks,
+                    column=column,
+                )
