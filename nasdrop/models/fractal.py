@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nasdrop.drop.masks import check_rate
-from nasdrop.drop.paths import Draw, PathDrop
+from nasdrop.drop.paths import Draw, Path, PathDrop
 from nasdrop.drop.policies import POLICIES
 from nasdrop.errors import ConfigError, DataError, DropError
 from nasdrop.models.fractal_block import FractalBlock, join_paths
