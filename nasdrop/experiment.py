@@ -2,12 +2,13 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn
@@ -19,16 +20,17 @@ from nasdrop.exporters import text
 from nasdrop.files import write_json, write_text
 from nasdrop.run_folder import RunFolder, default_path, set_aside
 from nasdrop.searchers.evaluators import Evaluator, Function, FunctionEvaluator, TableEvaluator, TrainingEvaluator
-from nasdrop.searchers.finals import BEST, Candidate, FinalScore, candidates, check, train_finals
+from nasdrop.searchers.finals import BEST, Candidate, FinalScore, candidates, check, final_rows, train_finals
 from nasdrop.searchers.gradient.part import build_supernet
 from nasdrop.searchers.gradient.ranks import Ranks, joined, own_device
 from nasdrop.searchers.gradient.search import GradientSearch
 from nasdrop.searchers.gradient.stages import stages
 from nasdrop.searchers.result import Observer, SearchResult, Silent
 from nasdrop.searchers.study import StudySearch
-from nasdrop.searchers.supervisor import search_with, worker_commands
+from nasdrop.searchers.supervisor import finals_with, search_with, worker_commands
 from nasdrop.searchers.table import Table
 from nasdrop.searchers.training import Outcome, Training
+from nasdrop.searchers.trainings import Trainings
 from nasdrop.settings import Experiment, StudySettings
 from nasdrop.space import SearchSpace, load_space
 from nasdrop.train import Dataset, Recorder, choose_device, load, save_weights, set_threads
@@ -86,9 +88,15 @@ def open_folder(experiment: Experiment, out: Path | None = None, *, fresh: bool 
     return RunFolder(path)
 
 
-def run(experiment: Experiment, folder: RunFolder, observer: Observer, function: Function | None = None) -> Report:
-    """Experiment -> space -> search -> genotype -> network -> files."""
-    space = load_space(experiment.space)
+def run(
+    experiment: Experiment,
+    folder: RunFolder,
+    observer: Observer,
+    function: Function | None = None,
+    space: SearchSpace | None = None,
+) -> Report:
+    """Experiment -> space -> search -> genotype -> network -> files; `space`, if given, is the experiment's."""
+    space = space or load_space(experiment.space)
     settings = experiment.search
     if isinstance(settings, StudySettings) and settings.evaluator != "training":
         return run_untrained(experiment, settings, space, folder, observer, function)
@@ -250,13 +258,34 @@ def score_best(
 ) -> list[FinalScore]:
     """Train the best cell and the baselines on train + valid, score them on test, write the best one's weights."""
     training = replace(training, data=merged.to(training.device))
-    known: dict[str, Mapping[str, Any]] = {}
-    if folder.result.exists():
-        known = folder.read_json(folder.result).get("trainings", {})
+    wanted = list(candidates(training, training.experiment.final, result.genotype))
+    workers = worker_commands(folder.path, training.experiment, "--finals")
+    with Trainings(folder) as store:
+        if len(workers) > 1:
+            finals_with(training, wanted, store, workers, folder.logs, observer)
+        train_candidates(training, wanted, store, folder, observer)  # all, or what workers have left
+        known = store.known()
+    rows = final_rows(training, wanted, known)
+    summary = {
+        "validation_accuracy": result.score,
+        "validation_note": result.note,
+        "genotype": result.genotype.to_text("json"),
+        "test": [vars(row) for row in rows],
+        "trainings": known,
+    }
+    write_json(folder.result, summary)
+    return rows
 
-    def keep(key: str, value: Mapping[str, Any]) -> None:
-        known[key] = value
-        write_json(folder.result, {"trainings": known})
+
+def train_candidates(
+    training: Training,
+    wanted: Sequence[Candidate],
+    store: Trainings,
+    folder: RunFolder,
+    observer: Observer,
+    stop: threading.Event | None = None,
+) -> None:
+    """Do the final trainings that nobody has done or is doing; the first one of the best cell leaves its weights."""
 
     def trained(candidate: Candidate, seed: int, outcome: Outcome) -> None:
         if candidate.label == BEST and seed == candidate.seeds[0]:
@@ -272,17 +301,7 @@ def score_best(
             }
             save_weights(folder.weights, outcome.network, metadata)
 
-    wanted = list(candidates(training, training.experiment.final, result.genotype))
-    rows = train_finals(training, wanted, known=known, keep=keep, trained=trained, observer=observer)
-    summary = {
-        "validation_accuracy": result.score,
-        "validation_note": result.note,
-        "genotype": result.genotype.to_text("json"),
-        "test": [vars(row) for row in rows],
-        "trainings": known,
-    }
-    write_json(folder.result, summary)
-    return rows
+    train_finals(training, wanted, store, trained=trained, observer=observer, stop=stop or threading.Event())
 
 
 def announce(training: Training, folder: RunFolder, observer: Observer) -> None:

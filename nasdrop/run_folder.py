@@ -28,6 +28,10 @@ _FREE_KEYS = (
     "data.root",
     "search.trials",
     "search.timeout_minutes",
+    "search.process_hours",
+    "search.target",
+    "search.heartbeat_seconds",
+    "search.grace_seconds",
     "search.checkpoint_steps",
 )
 _PACKAGES = ("nasdrop", "torch", "numpy", "networkx", "optuna", "tensorboard", "safetensors")
@@ -200,6 +204,18 @@ def default_path(experiment: Experiment, sources: Mapping[str, Path], root: Path
     parts = [json.dumps(_fixed(experiment), sort_keys=True)]
     parts += [digest(path.read_bytes()) for _, path in sorted(sources.items())]
     return root / f"{experiment.name}-{digest(chr(10).join(parts))[:8]}"
+
+
+def newest(root: Path) -> Path:
+    """The run folder under `root` that was started or continued last.
+
+    Raises:
+        RunFolderError: there is none.
+    """
+    runs = [folder for folder in root.glob("*/") if RunFolder(folder).experiment.is_file()]
+    if not runs:
+        raise RunFolderError(f"{root}: no run folder here; name one")
+    return max(runs, key=lambda folder: RunFolder(folder).experiment.stat().st_mtime)
 
 
 def set_aside(path: Path) -> Path | None:

@@ -132,6 +132,16 @@ class StudySettings(Settings):
     reduction_factor: int = Field(2, ge=2, description="the share 1/reduction_factor goes on at each rung")
     startup_trials: int = Field(10, ge=0, description="random trials before the model of tpe or gp is used")
     timeout_minutes: float = Field(0.0, ge=0, description="no trial starts after this; 0: no limit")
+    process_hours: float = Field(
+        0.0,
+        ge=0,
+        description="nor after the workers have run so long in all (GPU-hours, with one a GPU); 0: no limit",
+    )
+    target: float = Field(0.0, ge=0, description="nor after a cell has reached this value; 0: no target")
+    heartbeat_seconds: float = Field(60.0, gt=0, description="how often a worker shows a sign of life")
+    grace_seconds: float = Field(
+        600.0, gt=0, description="without one, a worker on another host counts as dead; longer than any outage"
+    )
 
 
 class GradientSettings(WeightSettings):

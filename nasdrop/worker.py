@@ -1,18 +1,21 @@
 """One worker: runs trials of a study, or final trainings, that any number of other processes work on too."""
 
 import threading
+from contextlib import suppress
 
 import torch
 
 from nasdrop.errors import ConfigError
-from nasdrop.experiment import make_training
+from nasdrop.experiment import make_training, train_candidates, without_published
 from nasdrop.run_folder import RunFolder
-from nasdrop.searchers.evaluators import Evaluator, TableEvaluator, TrainingEvaluator
+from nasdrop.searchers.evaluators import Evaluator, Stopped, TableEvaluator, TrainingEvaluator
+from nasdrop.searchers.finals import candidates, check
 from nasdrop.searchers.result import Observer
 from nasdrop.searchers.study import StudySearch
 from nasdrop.searchers.table import Table
+from nasdrop.searchers.trainings import Trainings
 from nasdrop.settings import Experiment, StudySettings
-from nasdrop.space import SearchSpace
+from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import choose_device, load, set_threads
 from nasdrop.trained import run_space
 
@@ -58,6 +61,32 @@ def work(
         device=str(where),
         stop=stop,
     ).work()
+
+
+def work_on_finals(
+    folder: RunFolder, observer: Observer, *, device: str = "", threads: int = 0, stop: threading.Event | None = None
+) -> None:
+    """Do final trainings of a run whose best cell is found, until none is left that nobody does.
+
+    Args:
+        folder: the run folder.
+        observer: is told what happens.
+        device: where to train; empty: as the experiment says.
+        threads: CPU threads; 0: as the experiment says, and one where it leaves that open.
+        stop: when set, the worker ends after its epoch.
+
+    Raises:
+        InputError: this is no run folder, or its data are not here.
+    """
+    experiment = folder.read_experiment()
+    set_threads(threads or experiment.threads or 1)
+    where = choose_device(device or experiment.device)
+    training = make_training(experiment, run_space(folder), load(experiment.data).merged(), folder, where).discrete()
+    if check(training, experiment.final):
+        training = without_published(training)
+    wanted = list(candidates(training, training.experiment.final, Genotype.read(str(folder.genotype))))
+    with Trainings(folder) as store, suppress(Stopped):
+        train_candidates(training, wanted, store, folder, observer, stop)
 
 
 def _evaluator(

@@ -1,5 +1,10 @@
 """Arguments that several commands share, with shell completion."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
 import click
 from click.shell_completion import CompletionItem
 
@@ -36,3 +41,17 @@ overrides_argument = click.argument("overrides", type=Override(), nargs=-1, meta
 def load_experiment(name_or_path: str, overrides: tuple[str, ...]) -> Experiment:
     """Find, read and check an experiment."""
     return config.load(Experiment, resources.find("experiments", name_or_path), overrides)
+
+
+@contextmanager
+def as_interrupt(number: int) -> Iterator[None]:
+    """Inside, a signal does what Ctrl-C does: schedulers end jobs by SIGTERM."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

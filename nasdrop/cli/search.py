@@ -1,10 +1,17 @@
-"""`nasdrop search`: the main job."""
+"""`nasdrop search`: the main job; `nasdrop resume`: the rest of it."""
 
+import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from nasdrop.cli.options import experiment_argument, load_experiment, overrides_argument
+from nasdrop.cli.options import as_interrupt, experiment_argument, load_experiment, overrides_argument
+from nasdrop.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from nasdrop.settings import Experiment
+    from nasdrop.space import SearchSpace
 
 
 @click.command()
@@ -25,17 +32,43 @@ def search(
     EXPERIMENT is a file or a shipped name. Settings are changed by KEY=VALUE, such as search.trials=40. The same
     command again continues the run. Where cells are looked up in a table, nothing is trained.
     """
-    if workers is not None:
-        overrides += (f"workers={workers}",)
-    settings = load_experiment(experiment, overrides)
-    from nasdrop.experiment import open_folder, run
+    settings = load_experiment(experiment, _with_workers(overrides, workers))
+    from nasdrop.experiment import open_folder
+
+    _run(settings, open_folder(settings, out, fresh=fresh))
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@overrides_argument
+@click.option("--workers", type=click.IntRange(0), help="Processes that search side by side; 0: one a GPU or core.")
+def resume(run: Path, overrides: tuple[str, ...], workers: int | None) -> None:
+    """Continue the run in the run folder RUN from its own copy of the experiment and of the search space.
+
+    KEY=VALUE may enlarge the budget (search.trials=80), or change what a run does not depend on (device, threads).
+    """
+    from nasdrop import config
+    from nasdrop.settings import Experiment
+    from nasdrop.trained import run_space
+
+    folder = RunFolder(run)
+    folder.read_experiment()
+    settings = config.load(Experiment, folder.experiment, _with_workers(overrides, workers))
+    _run(settings, folder, run_space(folder))
+
+
+def _with_workers(overrides: tuple[str, ...], workers: int | None) -> tuple[str, ...]:
+    return overrides if workers is None else (*overrides, f"workers={workers}")
+
+
+def _run(settings: "Experiment", folder: RunFolder, space: "SearchSpace | None" = None) -> None:
+    from nasdrop.experiment import run
     from nasdrop.view.live import LiveView
     from nasdrop.view.terminal import print_closing, results_table, stderr_console, stdout_console, table
 
     log, out_console = stderr_console(), stdout_console()
-    folder = open_folder(settings, out, fresh=fresh)
-    with LiveView(log) as view:
-        report = run(settings, folder, view)
+    with LiveView(log) as view, as_interrupt(signal.SIGTERM):
+        report = run(settings, folder, view, space=space)
     if not report.written:
         return  # one of several processes, and not the one that speaks
     best = [

@@ -11,7 +11,15 @@ import click
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads. [default: the experiment's, else 1]")
 @click.option("--number", default="", hidden=True, help="Of a worker that a search has started.")
 @click.option("--supervised", is_flag=True, hidden=True, help="End when standard input ends.")
-def worker(run: Path, device: str, threads: int, number: str, supervised: bool) -> None:  # noqa: FBT001
+@click.option("--finals", is_flag=True, hidden=True, help="Do final trainings instead of trials.")
+def worker(
+    run: Path,
+    device: str,
+    threads: int,
+    number: str,
+    supervised: bool,  # noqa: FBT001 - click passes options by name
+    finals: bool,  # noqa: FBT001
+) -> None:
     """Run trials of the search in the run folder RUN until its budget is spent.
 
     Any number of workers may do so at once. Ctrl-C or SIGTERM ends a worker after its epoch, a second one at once; what
@@ -21,12 +29,15 @@ def worker(run: Path, device: str, threads: int, number: str, supervised: bool) 
     from nasdrop.searchers.processes import StopSignal
     from nasdrop.view.live import LiveView
     from nasdrop.view.terminal import stderr_console
-    from nasdrop.worker import work
+    from nasdrop.worker import work, work_on_finals
 
     with StopSignal(lambda: click.echo("Stopping after this epoch; once more stops at once.", err=True)) as stop:
         if supervised:
             stop.end_with_supervisor()
         with LiveView(stderr_console()) as view:
-            work(RunFolder(run), view, device=device, threads=threads, label=f"worker {number}", stop=stop.event)
+            if finals:
+                work_on_finals(RunFolder(run), view, device=device, threads=threads, stop=stop.event)
+            else:
+                work(RunFolder(run), view, device=device, threads=threads, label=f"worker {number}", stop=stop.event)
     if stop.event.is_set():
         raise KeyboardInterrupt

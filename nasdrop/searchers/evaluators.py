@@ -21,6 +21,10 @@ class Pruned(Exception):
     """Raised by `report`: this cell lags, stop here."""
 
 
+class Stopped(Exception):
+    """Raised by `report`: whoever evaluates was asked to end; the cell is for another worker, or for the next call."""
+
+
 class Failed(RunError):
     """This cell cannot be evaluated; others can."""
 

@@ -7,15 +7,19 @@ goes on where it was.
 import math
 import random
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nasdrop.errors import GenotypeError
+from nasdrop.searchers.evaluators import Stopped
 from nasdrop.searchers.result import Observer
 from nasdrop.searchers.training import Outcome, Training
+from nasdrop.searchers.trainings import Trainings
 from nasdrop.settings import FinalSettings
 from nasdrop.space import Genotype
+from nasdrop.train import EpochReport
 
 BEST = "best cell"
 
@@ -100,54 +104,73 @@ def check(training: Training, settings: FinalSettings) -> str | None:
     return None
 
 
+def jobs(training: Training, wanted: Sequence[Candidate]) -> dict[str, tuple[Candidate, int]]:
+    """Every final training, as a candidate and a seed, by the key of its result."""
+    return {job_key(training, candidate, seed): (candidate, seed) for candidate in wanted for seed in candidate.seeds}
+
+
 def train_finals(
     training: Training,
-    wanted: list[Candidate],
+    wanted: Sequence[Candidate],
+    store: Trainings,
     *,
-    known: Mapping[str, Mapping[str, Any]],
-    keep: Callable[[str, Mapping[str, Any]], None],
     trained: Callable[[Candidate, int, Outcome], None],
     observer: Observer,
-) -> list[FinalScore]:
-    """Train all candidates that are not known yet; one row for each label.
+    stop: threading.Event,
+) -> None:
+    """Train all candidates that are neither trained nor being trained by another process.
 
     Args:
         training: with merged data, so that it scores on test.
         wanted: what to train; labels that differ after a `#` only share a row.
-        known: results of an interrupted run, by key.
-        keep: called with key and result of each training.
-        trained: called with each finished training, before `keep`.
+        store: results of this and of an interrupted run, and of other processes.
+        trained: called with each finished training, before its result is kept.
         observer: is told what happens.
+        stop: when set, no training starts and the present one ends after its epoch.
+
+    Raises:
+        Stopped: a training was ended.
     """
-    epochs = training.experiment.train.epochs
-    results = dict(known)
-    jobs = [(candidate, seed) for candidate in wanted for seed in candidate.seeds]
-    for number, (candidate, seed) in enumerate(jobs):
-        key = job_key(training, candidate, seed)
-        if key in results:
-            continue
-        observer.training_started(f"{candidate.label}, seed {seed}", number, len(jobs))
-        outcome = training.run(
-            candidate.genotype,
-            label=f"final-{key}",
-            epochs=epochs,
-            seed=seed,
-            drop=candidate.drop,
-            on_epoch=lambda report: observer.epoch_ended(report.epoch + 1, epochs, None),
-        )
-        results[key] = {
-            "label": candidate.label,
-            "seed": seed,
-            "accuracy": outcome.accuracy,
-            "loss": outcome.loss,
-            "seconds": round(outcome.seconds, 3),
-            **asdict(outcome.cost),
-            **({"parts": dict(outcome.parts)} if outcome.parts else {}),
-        }
-        trained(candidate, seed, outcome)
-        keep(key, results[key])
+    epochs, todo = training.experiment.train.epochs, jobs(training, wanted)
+
+    def ended(report: EpochReport) -> None:
+        observer.epoch_ended(report.epoch + 1, epochs, None)
+        if stop.is_set():
+            raise Stopped
+
+    for number, (key, (candidate, seed)) in enumerate(todo.items()):
+        with store.claimed(number) as mine:
+            if not mine or key in store.known():
+                continue
+            observer.training_started(training_label(candidate, seed), number, len(todo))
+            outcome = training.run(
+                candidate.genotype,
+                label=f"final-{key}",
+                epochs=epochs,
+                seed=seed,
+                drop=candidate.drop,
+                on_epoch=ended,
+            )
+            trained(candidate, seed, outcome)
+            store.add(key, _result(candidate, seed, outcome))
         observer.training_ended(outcome.accuracy, outcome.seconds)
-    return _rows(training, wanted, results)
+
+
+def training_label(candidate: Candidate, seed: int) -> str:
+    """Names a final training for people."""
+    return f"{candidate.label}, seed {seed}"
+
+
+def _result(candidate: Candidate, seed: int, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "label": candidate.label,
+        "seed": seed,
+        "accuracy": outcome.accuracy,
+        "loss": outcome.loss,
+        "seconds": round(outcome.seconds, 3),
+        **asdict(outcome.cost),
+        **({"parts": dict(outcome.parts)} if outcome.parts else {}),
+    }
 
 
 def job_key(training: Training, candidate: Candidate, seed: int) -> str:
@@ -155,7 +178,10 @@ def job_key(training: Training, candidate: Candidate, seed: int) -> str:
     return f"{training.key(candidate.genotype)}-{'drop' if candidate.drop else 'nodrop'}-{seed}"
 
 
-def _rows(training: Training, wanted: list[Candidate], results: Mapping[str, Mapping[str, Any]]) -> list[FinalScore]:
+def final_rows(
+    training: Training, wanted: Sequence[Candidate], results: Mapping[str, Mapping[str, Any]]
+) -> list[FinalScore]:
+    """One row for each label, once all is trained."""
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for candidate in wanted:
         label = candidate.label.partition("#")[0]

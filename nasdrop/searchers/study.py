@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasdrop.errors import ConfigError, RunError, suggest
 from nasdrop.files import digest
-from nasdrop.searchers.evaluators import Evaluation, Evaluator, Failed, Pruned
+from nasdrop.searchers.budget import Budget
+from nasdrop.searchers.evaluators import Evaluation, Evaluator, Failed, Pruned, Stopped
 from nasdrop.searchers.journal import open_journal, repair
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.roster import Roster
@@ -34,10 +35,6 @@ _DUPLICATES_IN_A_ROW = 20  # after so many known cells in a row chance proposes 
 _MOST_DEATHS = 3  # a cell that outlives so many workers counts as what kills them
 _PATIENCE = 30.0  # seconds until a process that has neither settled nor been found gone is no longer waited for
 _POLL = 0.1  # seconds between two looks at what other workers do
-
-
-class Stopped(Exception):
-    """The worker was asked to stop; its trial is for another one, or for the next call."""
 
 
 class StudySearch:
@@ -79,7 +76,8 @@ class StudySearch:
         self._distributions = distributions(space)
         self._rng = random.Random(seed)  # noqa: S311 - reproducible draws, not secrets
         self.device, self.stop = device, stop or threading.Event()
-        self.roster = Roster(self.study)
+        self.roster = Roster(self.study, interval=settings.heartbeat_seconds, grace=settings.grace_seconds)
+        self.budget = Budget(settings)
 
     def run(self) -> SearchResult:
         """Search until the budget is spent.
@@ -92,13 +90,9 @@ class StudySearch:
 
     def work(self) -> None:
         """Run trials until the budget is spent, as one of any number of workers."""
-        deadline = time.monotonic() + 60 * self.settings.timeout_minutes if self.settings.timeout_minutes else None
         duplicates, worker = 0, ""
         with ExitStack() as stack:
-            while (done := len(counted(trials := self.trials()))) < self.settings.trials and not self.stop.is_set():
-                if deadline is not None and time.monotonic() > deadline:
-                    self.observer.note(f"the time limit of {self.settings.timeout_minutes:g} minutes is reached")
-                    break
+            while not self.over(trials := self.trials()) and not self.stop.is_set():
                 if duplicates >= _DUPLICATES_IN_A_ROW and not self._queue_unknown():
                     self.observer.note(
                         f"{duplicates} proposals in a row were known cells: the space counts as exhausted"
@@ -107,12 +101,20 @@ class StudySearch:
                 worker = worker or stack.enter_context(self.roster.joined(self.device)).name
                 if self.retire_lost(trials):
                     continue
+                done = len(counted(trials))
                 if done + len(running(trials)) >= self.settings.trials:  # all that may yet count is under way
                     self.stop.wait(_POLL)
                     continue
                 self.observer.trial_started(done, self.settings.trials)
                 told = self._run_trial(worker)
                 duplicates = duplicates + 1 if told and told.outcome == "duplicate" else 0
+
+    def over(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether the budget is spent; tells why, unless all trials are done."""
+        reason = self.budget.spent(trials, lambda: self.roster.workers().values())
+        if reason and len(counted(trials)) < self.settings.trials:
+            self.observer.note(reason)
+        return reason is not None
 
     def result(self) -> SearchResult:
         """The best cell so far.

@@ -1,13 +1,16 @@
-"""A search whose trials run in worker processes: this one only watches, tells the observer, and retires the lost."""
+"""Trials and final trainings in worker processes: this one only watches, tells the observer, and retires the lost."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from nasdrop.errors import RunError
+from nasdrop.searchers.finals import Candidate, jobs, training_label
 from nasdrop.searchers.processes import Processes
-from nasdrop.searchers.result import SearchResult
+from nasdrop.searchers.result import Observer, SearchResult
 from nasdrop.searchers.study import StudySearch
+from nasdrop.searchers.training import Training
+from nasdrop.searchers.trainings import Trainings
 from nasdrop.searchers.trials import counted, finished, record
 from nasdrop.settings import Experiment
 from nasdrop.train import worker_devices
@@ -50,12 +53,47 @@ def search_with(search: StudySearch, commands: Sequence[Sequence[str]], logs: Pa
     Raises:
         RunError: not one trial ran to its end, or no worker could work.
     """
-    if len(counted(search.trials())) < search.settings.trials:
+    if not search.over(search.trials()):
         workers = Processes(commands, logs, search.observer)
         workers.run(Relay(search).look)
         if len(workers.failed) == len(commands):
             raise RunError(*(f"{logs / f'{number}.log'}: {words}" for number, words in workers.failed.items()))
+        if not search.over(search.trials()):
+            search.observer.note("the workers ended before the budget was spent: the same command continues")
     return search.result()
+
+
+def finals_with(
+    training: Training,
+    wanted: Sequence[Candidate],
+    store: Trainings,
+    commands: Sequence[Sequence[str]],
+    logs: Path,
+    observer: Observer,
+) -> None:
+    """Let worker processes do the final trainings that are not done yet.
+
+    Args:
+        training: with merged data.
+        wanted: what to train.
+        store: where the results appear.
+        commands: program and arguments, one command a worker.
+        logs: folder for what the workers print.
+        observer: is told of each training that has ended.
+    """
+    todo, told = jobs(training, wanted), set(store.known())
+    missing = len(todo.keys() - told)
+    if missing < 2:
+        return
+
+    def look() -> None:
+        for key, result in store.known().items():
+            if key in todo and key not in told:
+                observer.training_started(training_label(*todo[key]), len(told & todo.keys()), len(todo))
+                told.add(key)
+                observer.training_ended(result["accuracy"], result["seconds"])
+
+    Processes(commands[:missing], logs, observer).run(look)
 
 
 def worker_commands(folder: Path, experiment: Experiment, *extra: str) -> list[list[str]]:

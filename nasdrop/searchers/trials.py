@@ -5,6 +5,7 @@ A trial carries, as user attributes, `worker` (who runs it), `canonical` (its ce
 outlived), `parameters`, `seconds`, and `note` (why the cell failed).
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
@@ -40,6 +41,12 @@ def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 def running(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Trials that are under way and may yet count."""
     return [trial for trial in trials if trial.state is TrialState.RUNNING and "duplicate_of" not in trial.user_attrs]
+
+
+def best_value(trials: Sequence[FrozenTrial]) -> float:
+    """The highest value of a trial that ran to its end; minus infinity if none has."""
+    values = [trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE]
+    return max(values, default=-math.inf)
 
 
 def holder(trials: Sequence[FrozenTrial], number: int, canonical: str) -> tuple[FrozenTrial | None, bool]:
