@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from nasdrop.models.network import Network
 from nasdrop.resources import names
+from nasdrop.space.fractal_space import FractalSpace, load_space
 from nasdrop.space.space import SearchSpace
 
+SPACES = [name for name in names("search_spaces") if not isinstance(load_space(name), FractalSpace)]
 BLOCKS = {"none", "noise"}  # operations whose output does not depend on their input
 
 
@@ -40,7 +42,7 @@ def modules_that_matter(network):
     return matter | ({network.stem} if -1 in outputs else set())
 
 
-@pytest.mark.parametrize("space", names("search_spaces"))
+@pytest.mark.parametrize("space", SPACES)
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**20), ndim=st.integers(1, 3), side=st.integers(4, 7), auxiliary=st.booleans())
 def test_trains(space, seed, ndim, side, auxiliary):

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from nasdrop.models.supernet import SuperNet
 from nasdrop.resources import names
+from nasdrop.space.fractal_space import FractalSpace, load_space
 from nasdrop.space.space import SearchSpace
+
+SPACES = [name for name in names("search_spaces") if not isinstance(load_space(name), FractalSpace)]
 
 
 def build(space="darts"):
@@ -104,7 +107,7 @@ def test_parallel_edges_may_both_be_kept():
     assert into(genotype, 4) == [(supernet.operations["normal"][column], 1) for column in (2, 5)]
 
 
-@pytest.mark.parametrize("space", names("search_spaces"))
+@pytest.mark.parametrize("space", SPACES)
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**20))
 def test_the_genotype_is_of_the_space(space, seed):

@@ -6,8 +6,8 @@ Invariant: a node is the sum over its edges and their operations of each output 
 float32 or better and rounded once. What is not active and what is `none` is not computed.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +18,13 @@ from nasdrop.models.cell import weighted_sum
 from nasdrop.models.layers import batch_norm, concatenate, every
 from nasdrop.models.ops import Builder, build_operation
 from nasdrop.models.supernet.candidates import Candidates
+from nasdrop.models.supernet.packed.compute import Pass
+from nasdrop.models.supernet.packed.plan import norms_of, plan_cell
 from nasdrop.space.cell_space import CellSpace
 from nasdrop.space.operations import Family, family
+
+Layout = Literal["packed", "reference"]
+"""How a cell is computed: sharing and fusing what it can while training, or one module an edge and candidate."""
 
 Active = Sequence[Sequence[int]]
 """The columns that each edge computes, as host integers."""
@@ -37,6 +42,8 @@ class MixedCell(nn.Module):
         norm_after_pools: follow each pool by a batch norm without scale and shift, as DARTS does in search.
         partial_channels: k sends one channel of k through the operations and the others around them (PC-DARTS).
         skip_dropout: let identities drop elements (P-DARTS): each is a `Dropout` module, whose p starts at 0.
+        layout: "packed" shares and fuses what it can, "reference" calls one module an edge and candidate. The weights
+            have the same names in both.
         custom: a user's own operations.
 
     `edges[e][i]` is the i-th operation in the list of edge e.
@@ -52,6 +59,7 @@ class MixedCell(nn.Module):
         norm_after_pools: bool,
         partial_channels: int = 1,
         skip_dropout: bool = False,
+        layout: Layout = "packed",
         custom: Mapping[str, Builder] | None = None,
     ) -> None:
         super().__init__()
@@ -78,6 +86,9 @@ class MixedCell(nn.Module):
             nn.ModuleList(build(name, space.stride(edge.source)) for name in edge.operations)
             for edge in self.candidates.edges
         )
+        self.layout = layout
+        self._terms = plan_cell(self.candidates, self.operation)
+        self._norms = tuple(norms_of(self._terms))
 
     def operation(self, edge: int, position: int) -> nn.Module:
         """The operation at a position in the list of an edge."""
@@ -102,13 +113,42 @@ class MixedCell(nn.Module):
             (N, C * len(concat), *ceil(S / stride)).
         """
         states: list[Tensor] = [module(x) for module, x in zip(self.preprocess, inputs, strict=True)]
-        scalars = coefficients.reshape(*coefficients.shape, *(1 for _ in states[0].shape[1:]))
-        for _, entering in self.plan:
-            mixed = self._mix(states, entering, scalars, active)
+        mix = self._packed if self._can_pack(states[0]) else self._by_module
+        for node, mixed in mix(states, coefficients, active):
             if self.partial_channels > 1:
-                mixed = self._join_around(mixed, states, entering, around)
+                mixed = self._join_around(mixed, states, self.plan[node - self.num_inputs][1], around)
             states.append(mixed)
         return concatenate([states[node] for node in self.concat], training=self.training)
+
+    def _can_pack(self, x: Tensor) -> bool:
+        """Whether the packed layout is asked for and exact here."""
+        if self.layout != "packed" or not self.training or torch.compiler.is_compiling():
+            return False
+        exact = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(x.device.type)
+        return exact and all(norm.training for norm in self._norms)
+
+    def _packed(
+        self, states: Sequence[Tensor], coefficients: Tensor, active: Active | None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """What is mixed at each node; the states of the nodes before it are read as they appear."""
+        run = Pass(coefficients.to(states[0].dtype))
+        wanted = None if active is None else [set(columns) for columns in active]
+        for node, terms in enumerate(self._terms):
+            if node >= self.num_inputs:
+                mixed = run.enter(node)
+                yield node, self._nothing(states) if mixed is None else mixed
+            leaving = [term for term in terms if wanted is None or term.column in wanted[term.edge]]
+            if leaving:
+                run.leave(self._through(states[node]), leaving)
+        run.statistics.update()
+
+    def _by_module(
+        self, states: Sequence[Tensor], coefficients: Tensor, active: Active | None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The same, one module an edge and candidate."""
+        scalars = coefficients.reshape(*coefficients.shape, *(1 for _ in states[0].shape[1:]))
+        for node, entering in self.plan:
+            yield node, self._mix(states, entering, scalars, active)
 
     def _mix(self, states: Sequence[Tensor], entering: Sequence[int], scalars: Tensor, active: Active | None) -> Tensor:
         """Sum the operations that enter a node."""
@@ -119,9 +159,10 @@ class MixedCell(nn.Module):
             for position, column in self.candidates.computed(edge, active):
                 values.append(self.operation(edge, position)(state))
                 factors.append(scalars[edge, column])
-        if not values:
-            return torch.zeros_like(every(self._through(states[0]), self.stride))
-        return weighted_sum(values, factors)
+        return weighted_sum(values, factors) if values else self._nothing(states)
+
+    def _nothing(self, states: Sequence[Tensor]) -> Tensor:
+        return torch.zeros_like(every(self._through(states[0]), self.stride))
 
     def _through(self, state: Tensor) -> Tensor:
         """The channels that go through the operations."""

@@ -7,6 +7,7 @@ are registered and saved, and are no weight parameters.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -20,7 +21,7 @@ from nasdrop.models.checks import DropOptions, check_factors, check_images, chec
 from nasdrop.models.network import Network, custom_operations
 from nasdrop.models.skeletons import skeleton_of
 from nasdrop.models.supernet.candidates import masked_softmax
-from nasdrop.models.supernet.cell import Active, MixedCell
+from nasdrop.models.supernet.cell import Active, Layout, MixedCell
 from nasdrop.models.supernet.discretize import discretize_cell
 from nasdrop.models.supernet.inherit import estimate_statistics, inherit
 from nasdrop.models.supernet.mixing import Mixer, Weights
@@ -40,6 +41,7 @@ class SuperNet(nn.Module):
         num_classes: logits.
         in_channels: channels of the images.
         ndim: spatial sides of the images, 1 to 3.
+        layout: "packed" or "reference"; see `MixedCell`.
         partial_channels: k: one of k channels goes through the operations, the others around them (PC-DARTS,
             arXiv:1907.05737); 1: all go through.
         skip_dropout: identities drop elements (P-DARTS, arXiv:1904.12760): each is a `nasdrop.drop.Dropout`, p = 0 at
@@ -67,6 +69,7 @@ class SuperNet(nn.Module):
         in_channels: int = 3,
         *,
         ndim: int = 2,
+        layout: Layout = "packed",
         partial_channels: int = 1,
         skip_dropout: bool = False,
         checkpoint: bool = False,
@@ -103,6 +106,7 @@ class SuperNet(nn.Module):
                 norm_after_pools=skeleton.norm_after_pools,
                 partial_channels=partial_channels,
                 skip_dropout=skip_dropout,
+                layout=layout,
                 custom=custom,
             )
             for place in skeleton.places
@@ -147,6 +151,18 @@ class SuperNet(nn.Module):
         """Everything that is trained but the architecture weights."""
         alphas = {id(alpha) for alpha in self.alpha_parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in alphas]
+
+    @contextmanager
+    def weights_frozen(self) -> Iterator[None]:
+        """While this lasts no weight asks for a gradient: an architecture step then computes those of alphas alone."""
+        asking = [weight for weight in self.weight_parameters() if weight.requires_grad]
+        for weight in asking:
+            weight.requires_grad = False
+        try:
+            yield
+        finally:
+            for weight in asking:
+                weight.requires_grad = True
 
     def mixture(self) -> dict[str, Tensor]:
         """DARTS's mixing weights: the softmax of the architecture weights, 0 for columns that an edge lacks."""

@@ -1,0 +1,293 @@
+"""What a search step over a supernet costs: ours against the plain supernet (plain_supernet.py).
+
+A search step is an architecture step (forward, backward, Adam) and a weight step (forward, backward, clipping, SGD),
+first order. Ratios come from one process in which the forms take turns; memory is of a process of its own each.
+
+    python benchmarks/supernet.py step --batch 16 --threads 1       # add --batch 64, --threads 2, --bfloat16
+    python benchmarks/supernet.py memory --batch 64
+    python benchmarks/supernet.py calls
+    python benchmarks/supernet.py size --threads 2
+
+Each writes its rows into benchmarks/results/supernet.json and the whole into supernet.md beside it. Run it on a quiet
+machine.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from plain_supernet import PlainSuperNet
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nasdrop.drop import Draw
+from nasdrop.models.supernet import SuperNet
+from nasdrop.space.space import SearchSpace
+
+RESULTS = Path(__file__).parent / "results"
+FORMS = ("plain", "plain, drop path", "reference", "packed", "packed, drop path", "packed, checkpoint")
+RATE = 0.3
+SIDE = 32
+
+
+@dataclass
+class Searcher:
+    """A supernet with its two optimisers; `ours` computes only the gradients that a step uses."""
+
+    net: nn.Module
+    ours: bool
+    drops: bool
+    bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        self.alphas = list(self.net.alphas.parameters())
+        known = {id(alpha) for alpha in self.alphas}
+        self.weights = [weight for weight in self.net.parameters() if id(weight) not in known]
+        self.adam = torch.optim.Adam(self.alphas, 3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
+        self.sgd = torch.optim.SGD(self.weights, 0.025, momentum=0.9, weight_decay=3e-4)
+
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        """One search step; images are (2, N, 3, H, W): validation, then training."""
+        if self.ours:
+            self._our_step(images, labels)
+        else:
+            self._plain_step(images, labels)
+
+    def _plain_step(self, images: Tensor, labels: Tensor) -> None:
+        self.adam.zero_grad()
+        self._loss(images[0], labels[0]).backward()
+        self.adam.step()
+        self.sgd.zero_grad()
+        self._loss(images[1], labels[1]).backward()
+        nn.utils.clip_grad_norm_(self.weights, 5.0)
+        self.sgd.step()
+
+    def _our_step(self, images: Tensor, labels: Tensor) -> None:
+        with self.net.weights_frozen():
+            loss = self._loss(images[0], labels[0], paths=self._draw(len(images[0])))
+            self._give(self.alphas, torch.autograd.grad(loss, self.alphas))
+        self.adam.step()
+        mixture = {kind: weights.detach() for kind, weights in self.net.mixture().items()}
+        loss = self._loss(images[1], labels[1], mixture=mixture, paths=self._draw(len(images[1])))
+        self._give(self.weights, torch.autograd.grad(loss, self.weights))
+        nn.utils.clip_grad_norm_(self.weights, 5.0)
+        self.sgd.step()
+
+    def _draw(self, rows: int) -> Draw:
+        drop = self.net.path_drop
+        return drop.draw(drop.rates, rows, seed=0, epoch=0, step=0) if self.drops else Draw(None)
+
+    def _loss(self, images: Tensor, labels: Tensor, **options: object) -> Tensor:
+        x = images.contiguous(memory_format=torch.channels_last) if self.ours else images
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return F.cross_entropy(self.net(x, **options), labels)
+
+    @staticmethod
+    def _give(parameters: list[nn.Parameter], gradients: tuple[Tensor, ...]) -> None:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+
+
+def build(form: str, channels: int = 16, num_cells: int = 8, device: str = "cpu", bfloat16: bool = False) -> Searcher:
+    """A form of FORMS, on a device."""
+    torch.manual_seed(0)
+    drops = "drop path" in form
+    if form.startswith("plain"):
+        net: nn.Module = PlainSuperNet(channels, num_cells)
+        net.p = RATE if drops else 0.0
+    else:
+        layout = form.split(",")[0]
+        net = SuperNet(SearchSpace.load("darts"), channels, num_cells, layout=layout, checkpoint="checkpoint" in form)
+        net.path_drop.set_rates(RATE if drops else 0.0)
+    return Searcher(net.to(device), not form.startswith("plain"), drops, bfloat16)
+
+
+def batch_of(rows: int, device: str) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(2, rows, 3, SIDE, SIDE, generator=generator)
+    return images.to(device), torch.randint(10, (2, rows), generator=generator).to(device)
+
+
+def seconds(run: Callable[[], object], device: str) -> float:
+    start = time.perf_counter()
+    run()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def take_turns(searchers: dict[str, Searcher], rows: int, rounds: int, device: str) -> dict[str, list[float]]:
+    """Seconds a step of each form, round by round, after one step of each that is not counted."""
+    batch = batch_of(rows, device)
+    for searcher in searchers.values():
+        searcher.step(*batch)
+    times: dict[str, list[float]] = {form: [] for form in searchers}
+    for _ in range(rounds):
+        for form, searcher in searchers.items():
+            times[form].append(seconds(lambda searcher=searcher: searcher.step(*batch), device))
+    return times
+
+
+def rows_of(times: dict[str, list[float]], **where: object) -> list[dict[str, object]]:
+    """One row a form; the ratio is the median of the rounds' ratios to the plain supernet."""
+    first = next(iter(times))
+    rows = []
+    for form, found in times.items():
+        ratios = [plain / own for plain, own in zip(times[first], found, strict=True)]
+        rows.append(
+            {
+                **where,
+                "form": form,
+                "seconds": round(statistics.median(found), 3),
+                "from": round(min(found), 3),
+                "to": round(max(found), 3),
+                "times faster": round(statistics.median(ratios), 2),
+                "rounds": len(found),
+            }
+        )
+    return rows
+
+
+def measure_steps(args: argparse.Namespace) -> list[dict[str, object]]:
+    forms = args.forms.split(";") if args.forms else list(FORMS)
+    searchers = {form: build(form, device=args.device, bfloat16=args.bfloat16) for form in forms}
+    times = take_turns(searchers, args.batch, args.rounds, args.device)
+    dtype = "bfloat16 autocast" if args.bfloat16 else "float32"
+    return rows_of(times, device=args.device, threads=args.threads, batch=args.batch, dtype=dtype)
+
+
+def measure_sizes(args: argparse.Namespace) -> list[dict[str, object]]:
+    found = []
+    for channels, cells in ((16, 2), (16, 5), (16, 8), (16, 11), (8, 5), (32, 5)):
+        searchers = {form: build(form, channels, cells, args.device) for form in ("plain", "packed")}
+        times = take_turns(searchers, args.batch, args.rounds, args.device)
+        where = {"device": args.device, "threads": args.threads, "batch": args.batch}
+        found += rows_of(times, **where, channels=channels, cells=cells)
+    return found
+
+
+def measure_memory(args: argparse.Namespace) -> list[dict[str, object]]:
+    """The largest resident set of a process that makes two steps, and its growth over the built model's."""
+    found = []
+    for form in args.forms.split(";") if args.forms else FORMS:
+        command = [sys.executable, __file__, "one", "--batch", str(args.batch), "--threads", str(args.threads)]
+        said = subprocess.run([*command, "--forms", form], check=True, capture_output=True, text=True)
+        found.append({"batch": args.batch, "threads": args.threads, "form": form, **json.loads(said.stdout)})
+    for row in found:
+        row["of the plain one"] = round(float(row["growth MB"]) / float(found[0]["growth MB"]), 3)
+    return found
+
+
+def measure_one(args: argparse.Namespace) -> None:
+    searcher = build(args.forms)
+    batch = batch_of(args.batch, "cpu")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    times = [seconds(lambda: searcher.step(*batch), "cpu") for _ in range(2)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"peak MB": round(peak), "growth MB": round(peak - before), "seconds": round(times[1], 2)}))
+
+
+class Calls(TorchDispatchMode):
+    """Counts calls that compute: not views, not fresh memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        made = function(*args, **(kwargs or {}))
+        name = function.overloadpacket.__name__.split(".")[-1]
+        views = any(
+            alias.alias_info is not None and not alias.alias_info.is_write for alias in function._schema.returns
+        )
+        self.count += not views and "empty" not in name and name not in ("detach", "_unsafe_view")
+        return made
+
+
+def measure_calls(args: argparse.Namespace) -> list[dict[str, object]]:
+    found = []
+    for form in FORMS:
+        searcher = build(form)
+        batch = batch_of(2, "cpu")
+        drawn = Calls()
+        with drawn:
+            searcher._draw(2) if searcher.ours else None
+        with Calls() as calls:
+            searcher.step(*batch)
+        found.append({"form": form, "calls a step": calls.count, "of them drawing masks": 2 * drawn.count})
+    return found
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + " - |" * len(names)]
+    return "\n".join(lines + ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in rows])
+
+
+TITLES = {
+    "step": "Seconds a search step",
+    "memory": "Memory, a process of its own for each form",
+    "calls": "Calls a step that compute (views and fresh memory not counted, optimisers included)",
+    "size": "Number of cells and channels",
+}
+
+
+def write(part: str, rows: list[dict[str, object]]) -> None:
+    """Put rows into the results; those of an earlier run of the same measurement give way."""
+    file = RESULTS / "supernet.json"
+    held = json.loads(file.read_text()) if file.is_file() else {}
+    keys = ("device", "threads", "batch", "dtype", "form", "channels", "cells")
+    place = [tuple(row.get(key) for key in keys) for row in rows]
+    kept = [row for row in held.get(part, []) if tuple(row.get(key) for key in keys) not in place]
+    held[part] = sorted(kept + rows, key=lambda row: [str(row.get(key)) for key in keys[:4]])
+    held["machine"] = (
+        f"{platform.machine()}, {os.cpu_count()} cores; torch {torch.__version__}, Python {platform.python_version()}"
+    )
+    file.write_text(json.dumps(held, indent=1) + "\n")
+    notes = RESULTS / "supernet_notes.md"
+    text = [
+        "# What a search step over a supernet costs",
+        "",
+        f"`python benchmarks/supernet.py`. {held['machine']}.",
+        "",
+    ]
+    text += [notes.read_text().strip(), ""] if notes.is_file() else []
+    for name, title in TITLES.items():
+        if name in held:
+            text += [f"## {title}", "", table(held[name]), ""]
+    (RESULTS / "supernet.md").write_text("\n".join(text))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["step", "memory", "calls", "size", "one"])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--forms", default="", help="separated by ';'; the first is what others are compared with")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--bfloat16", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.part == "one":
+        measure_one(args)
+        return
+    measures = {"step": measure_steps, "memory": measure_memory, "calls": measure_calls, "size": measure_sizes}
+    rows = measures[args.part](args)
+    print(table(rows))
+    write(args.part, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The quick layout of a mixed cell: another order of the same sums (compute.py)."""
