@@ -23,7 +23,7 @@ from nasdrop.view.chart_svg import chart_svg
 VALUE, COST = "valid_accuracy_200", "latency_ms_edgegpu"
 AT = (50, 100, 150, 200)
 SEEDS = 20
-NAMES = ("bayesian", "tpe", "nsga2", "nsga3", "random")
+NAMES = ("bayesian", "nsga2", "random")
 RESULTS = Path(__file__).parent / "results"
 RUNS = RESULTS / "samplers_pareto.jsonl"
 

@@ -43,5 +43,6 @@ def test_the_wheel_ships_spaces_and_experiments(tmp_path, monkeypatch):
     wheel = tmp_path / builder.build_wheel(str(tmp_path))
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"nasdrop/_data/search_spaces/darts.toml", "nasdrop/_data/experiments/digits.toml"} <= names
+    assert {f"nasdrop/_data/tables/{name}" for name in ("nas_bench_201_cifar10.npz", "README.md")} <= names
     assert "nasdrop/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]

@@ -103,7 +103,8 @@ class CellSampler(BaseSampler):
         """Every cell that the other trials hold; a value beats a failure, the first value later ones."""
         signs = [-1.0 if direction == StudyDirection.MINIMIZE else 1.0 for direction in study.directions]
         tried: dict[str, Tried] = {}
-        for trial in study.get_trials(deepcopy=False):
+        # Not study.get_trials: with Hyperband that leaves out the trials of other brackets.
+        for trial in study._storage.get_all_trials(study._study_id, deepcopy=False):
             genotype = None if trial.number == number else self._decode(trial.params)
             if genotype is None:
                 continue

@@ -103,6 +103,25 @@ def test_what_failed_or_runs_is_not_proposed_again(name):
 
 
 @ours
+def test_the_brackets_of_hyperband_share_what_is_known(name):
+    """Optuna shows a sampler the trials of one bracket only."""
+    space = SPACES["tiny"]
+    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9, reduction_factor=3)
+    study = study_of(name, space, pruner=pruner)
+    cells = [space.sample(random.Random(seed)) for seed in range(6)]  # a space of six cells, as it were
+    forms = {space.canonical(cell) for cell in cells}
+    study.sampler.propose = lambda history: next((cell for cell in cells if space.canonical(cell) not in history), None)
+    found = set()
+    for number in range(6):
+        trial, genotype = ask(study, space)
+        trial.report(number, 1)
+        trial.should_prune()  # from now on there are brackets
+        study.tell(trial, number)
+        found.add(space.canonical(genotype))
+    assert found == forms and len(forms) == 6
+
+
+@ours
 def test_workers_that_ask_at_once_get_different_cells(name):
     space = SPACES["darts"]
     study = study_of(name, space)
