@@ -23,6 +23,7 @@ COMMANDS = {
     "resume": ("nasdrop.cli.search", "resume", "Continue a run from its folder alone."),
     "status": ("nasdrop.cli.status", "status", "Tell how a search stands: trials, workers, best cell, time left."),
     "worker": ("nasdrop.cli.worker", "worker", "Run trials of a search, beside any number of other workers."),
+    "sweep": ("nasdrop.cli.sweep", "sweep", "Run an experiment at every point of a grid and tabulate it."),
     "show": ("nasdrop.cli.show", "show", "Show a run, a genotype or a search space."),
     "export": ("nasdrop.cli.export", "export", "Write a run's cell or network in a form that others read."),
     "spaces": ("nasdrop.cli.info", "spaces", "List the search spaces."),

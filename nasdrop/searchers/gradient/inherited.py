@@ -13,6 +13,7 @@ from nasdrop.models.supernet import SuperNet
 from nasdrop.settings import WeightSettings
 from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import Dataset, Score, evaluate, train_batches
+from nasdrop.train.device import isolated_rng, seed_rng
 
 STATISTICS_BATCHES = 8
 
@@ -47,7 +48,10 @@ class InheritedScore:
         Args:
             genotype: of the supernet's space.
         """
-        network = self.supernet.inherit(genotype, self._batches)
+        device = self.supernet.classifier.weight.device
+        with isolated_rng(device):
+            seed_rng(device, 0)  # whatever the supernet has no weights for starts alike in every cell
+            network = self.supernet.inherit(genotype, self._batches)
         return evaluate(network, self.data.valid, self.data)
 
 

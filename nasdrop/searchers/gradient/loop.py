@@ -14,23 +14,21 @@ import torch
 from torch import Tensor
 
 from nasdrop.drop import Draw
-from nasdrop.errors import ConfigError, RunFolderError
+from nasdrop.errors import RunFolderError
 from nasdrop.searchers.gradient import diagnostics
 from nasdrop.searchers.gradient.batches import Halves
-from nasdrop.searchers.gradient.hessian import dominant_eigenvalue, hessian_product, kept_buffers
-from nasdrop.searchers.gradient.learner import frozen
+from nasdrop.searchers.gradient.checks import check
 from nasdrop.searchers.gradient.mixture import Mixture, Moment
-from nasdrop.searchers.gradient.part import Mixed, Part
+from nasdrop.searchers.gradient.part import Part
 from nasdrop.searchers.gradient.ranks import ALONE, Ranks
 from nasdrop.searchers.gradient.report import CHARTS, SearchEpoch, record_epoch
 from nasdrop.searchers.gradient.stages import shrunk, stages
 from nasdrop.searchers.gradient.stopping import stop
-from nasdrop.searchers.gradient.strategies import STRATEGIES
 from nasdrop.searchers.result import Observer
 from nasdrop.searchers.training import Training
 from nasdrop.settings import GradientSettings
 from nasdrop.space import Genotype
-from nasdrop.train import Recorder, Score, evaluate, learning_rate
+from nasdrop.train import Recorder, learning_rate
 from nasdrop.train import checkpoint as checkpoints
 from nasdrop.train.device import derive_seed, deterministic, isolated_rng, seed_rng
 from nasdrop.train.loop import refuse_divergence
@@ -69,7 +67,7 @@ class Loop:
         self.halves = Halves(training.data, settings, self.seed)
         self.history: list[SearchEpoch] = []
         self.step = 0
-        self._check()
+        check(settings, ranks)
         self.part = self._make_part(0)
         self._clear()
 
@@ -185,7 +183,7 @@ class Loop:
             weights_loss=totals[WEIGHTS_LOSS],
             train_accuracy=totals[CORRECT],
             alphas_loss=alphas_loss,
-            valid=self._score(),
+            valid=part.score(self.training.data),
             entropy=diagnostics.entropy(shares),
             skip_share=diagnostics.skip_shares(shares, part.strategy.columns),
             skips=diagnostics.skips(genotype),
@@ -204,26 +202,13 @@ class Loop:
             realised=counts["realised"],
         )
 
-    def _score(self) -> Score | None:
-        """The supernet's score on the validation split, where it has one mixture to be scored with."""
-        if not self.part.strategy.has_alphas:
-            return None
-        scored = Mixed(self.part.supernet, self.part.learner.expected().detached())
-        data = self.training.data
-        return evaluate(scored, data.valid, data, channels_last=self.settings.channels_last)
-
     def _eigenvalue(self, epoch: int) -> float | None:
         every = self.settings.hessian_epochs
         if not every or (epoch % every and epoch + 1 < self.epochs):
             return None
-        learner = self.part.learner
         batch = self._rows(next(self.halves.alpha_batches(epoch)))
         generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch, "eigenvalue"))
-        self.part.supernet.train()
-        with kept_buffers(self.part.supernet), frozen(learner.weights), isolated_rng(self.part.device):
-            loss, _ = learner.loss(batch, learner.expected(), Draw(None))
-            value = dominant_eigenvalue(hessian_product(loss, learner.alphas), learner.alphas, generator=generator)
-        return self.ranks.agree(value, self.part.device)
+        return self.ranks.agree(self.part.eigenvalue(batch, generator), self.part.device)
 
     def _stopped(self) -> tuple[int, str] | None:
         return stop(self.history, self.settings) if self.history else None
@@ -265,22 +250,6 @@ class Loop:
             if not self.history:
                 recorder.layout(CHARTS)
             yield recorder
-
-    def _check(self) -> None:
-        settings = self.settings
-        if settings.batch_size % self.ranks.world_size:
-            rule = f"must be divisible by the {self.ranks.world_size} processes"
-            raise ConfigError(f"search.batch_size: {rule}, got {settings.batch_size}")
-        if settings.warmup_epochs >= settings.epochs:
-            raise ConfigError(f"search.warmup_epochs: must be below search.epochs, got {settings.warmup_epochs}")
-        if settings.stop_ratio and not settings.hessian_epochs:
-            raise ConfigError("search.stop_ratio: needs eigenvalues: set search.hessian_epochs, got 0")
-        strategy = STRATEGIES[settings.strategy]
-        if settings.hessian_epochs and strategy.samples:
-            raise ConfigError(
-                f"search.hessian_epochs: {settings.strategy} draws its mixture anew in each step, so its loss has no "
-                f"one Hessian; must be 0, got {settings.hessian_epochs}"
-            )
 
     def _identity(self) -> dict[str, Any]:
         """What must be equal for a search to go on."""

@@ -10,7 +10,8 @@ from nasdrop.drop import Draw, Dropout, DropScheduler, preset
 from nasdrop.errors import ConfigError
 from nasdrop.models.supernet import SuperNet
 from nasdrop.searchers.gradient import diagnostics
-from nasdrop.searchers.gradient.learner import Learner
+from nasdrop.searchers.gradient.hessian import dominant_eigenvalue, hessian_product, kept_buffers
+from nasdrop.searchers.gradient.learner import Learner, frozen
 from nasdrop.searchers.gradient.mixture import Columns, Mixture
 from nasdrop.searchers.gradient.ranks import Ranks
 from nasdrop.searchers.gradient.stages import Stage
@@ -18,8 +19,9 @@ from nasdrop.searchers.gradient.strategies import make_strategy
 from nasdrop.searchers.training import Training
 from nasdrop.settings import GradientSettings, PDartsSettings
 from nasdrop.space import Genotype
+from nasdrop.train import Dataset, Score, evaluate
 from nasdrop.train.batches import arrange, memory_format
-from nasdrop.train.device import derive_seed
+from nasdrop.train.device import derive_seed, isolated_rng
 from nasdrop.train.draws import StepDraws
 
 
@@ -99,6 +101,20 @@ class Part:
         """The cell that the alphas stand for now."""
         with torch.no_grad():
             return self.strategy.read_cell(self.learner.by_kind, self.supernet.discretize)
+
+    def score(self, data: Dataset) -> Score | None:
+        """The supernet's score on the validation split, where it has one mixture to be scored with."""
+        if not self.strategy.has_alphas:
+            return None
+        return evaluate(Mixed(self.supernet, self.learner.expected().detached()), data.valid, data)
+
+    def eigenvalue(self, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> float:
+        """Dominant eigenvalue of the Hessian of the alphas' loss on a batch, nothing dropped; leaves no trace."""
+        learner = self.learner
+        self.supernet.train()
+        with kept_buffers(self.supernet), frozen(learner.weights), isolated_rng(self.device):
+            loss, _ = learner.loss(batch, learner.expected(), Draw(None))
+            return dominant_eigenvalue(hessian_product(loss, learner.alphas), learner.alphas, generator=generator)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of the stage."""
