@@ -3,9 +3,9 @@
 import json
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -46,11 +46,13 @@ class Report:
         search: the best cell and every trial.
         finals: test scores of the best cell and of the baselines.
         written: the files that a user will want.
+        measured: what a table holds of the best cell.
     """
 
     search: SearchResult
     finals: tuple[FinalScore, ...]
     written: tuple[Path, ...]
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 def search(
@@ -115,9 +117,20 @@ def run(
             training = without_published(training)
         announce(training, folder, observer)
         result = search_cells(training, folder, observer, ranks)
-        finals = score_best(training.discrete(), data.merged(), result, folder, observer)
+        table = Table.load(experiment.final.table, space) if experiment.final.table else None
+        measured = look_up(table, result, observer)
+        finals = score_best(training.discrete(), data.merged(), result, measured, folder, observer)
     written = (folder.genotype, folder.picture, folder.front, folder.front_picture, folder.weights, folder.result)
-    return Report(replace(result, folder=folder.path), tuple(finals), tuple(filter(Path.exists, written)))
+    return Report(replace(result, folder=folder.path), tuple(finals), tuple(filter(Path.exists, written)), measured)
+
+
+def look_up(table: Table | None, result: SearchResult, observer: Observer) -> Mapping[str, float]:
+    """Tell, and give back, what a table holds of the best cell."""
+    measured = table.describe(result.genotype) if table else {}
+    if table:
+        accuracies = ", ".join(f"{name} {value:.2f} %" for name, value in measured.items() if "accuracy" in name)
+        observer.note(f"best cell in {table.name}: {accuracies or 'not measured'}")
+    return measured
 
 
 def without_published(training: Training) -> Training:
@@ -239,22 +252,24 @@ def run_untrained(
         ]
         observer.planned(facts, ())
         result = search_study(experiment, settings, space, evaluator, folder, observer)
-        measured = table.describe(result.genotype) if table else {}
+        measured = look_up(table, result, observer)
         summary = {
             "validation_accuracy": result.score,
             "genotype": result.genotype.to_text("json"),
             "table": measured,
         }
         write_json(folder.result, summary)
-    if measured:
-        accuracies = (f"{name} {value:.2f} %" for name, value in measured.items() if "accuracy" in name)
-        observer.note(f"best cell: {', '.join(accuracies)}")
     written = (folder.genotype, folder.picture, folder.front, folder.front_picture, folder.result)
-    return Report(replace(result, folder=folder.path), (), tuple(filter(Path.exists, written)))
+    return Report(replace(result, folder=folder.path), (), tuple(filter(Path.exists, written)), measured)
 
 
 def score_best(
-    training: Training, merged: Dataset, result: SearchResult, folder: RunFolder, observer: Observer
+    training: Training,
+    merged: Dataset,
+    result: SearchResult,
+    measured: Mapping[str, float],
+    folder: RunFolder,
+    observer: Observer,
 ) -> list[FinalScore]:
     """Train the best cell and the baselines on train + valid, score them on test, write the best one's weights."""
     training = replace(training, data=merged.to(training.device))
@@ -271,6 +286,7 @@ def score_best(
         "validation_note": result.note,
         "genotype": result.genotype.to_text("json"),
         "test": [vars(row) for row in rows],
+        "table": measured,
         "trainings": known,
     }
     write_json(folder.result, summary)

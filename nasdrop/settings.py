@@ -306,6 +306,7 @@ class FinalSettings(Settings):
     genotype: str = Field("DARTS_V2", description="baseline: a published cell of the same space; empty: none")
     without_drop: bool = Field(default=True, description="baseline: the best cell trained without drop path")
     drop: DropSettings | None = Field(None, description="drop path of these trainings; left out: that of the search")
+    table: str = Field("", description="also look the best cell up in this measured table; empty: do not")
 
 
 class Experiment(Settings):

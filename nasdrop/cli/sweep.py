@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nasdrop.experiment import Report
 
 SEED = "seed"
+TABLE_TEST = "test_accuracy_200"  # of NAS-Bench-201's table, in percent
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Point:
     Attributes:
         values: what the grid sets here, by key.
         validation: accuracy in [0, 1] that cells may be chosen by; None where there is none of the cell itself.
-        test: mean test accuracy in [0, 1] of the found cell; None where it was not trained for good.
+        test: mean test accuracy in [0, 1] of the found cell, or what a table holds of it; None where neither is known.
         skips: skip connections of the found cell by kind, as `3/8`.
         note: why there are no figures, or what they are of.
     """
@@ -135,7 +136,8 @@ def _point(report: "Report", values: Mapping[str, str]) -> Point:
         cell.name: f"{sum(edge.operation == 'skip_connect' for edge in cell.edges)}/{len(cell.edges)}"
         for cell in result.genotype.cells
     }
-    test = report.finals[0].mean if report.finals else None
+    known = report.measured.get(TABLE_TEST)
+    test = report.finals[0].mean if report.finals else None if known is None else known / 100
     return Point(values, None if result.note else result.score, test, skips, result.note)
 
 

@@ -86,7 +86,7 @@ class Learner:
         """One first-order step of the alphas; loss and gradient norm, on the device."""
         with frozen(self.weights):
             loss = self._alphas_loss(batch, mixture, paths)
-        gradient = torch.autograd.grad(loss, self.alphas, allow_unused=True, materialize_grads=True)
+        gradient = gradient_of(loss, self.alphas)
         return torch.stack([loss.detach(), self._apply_alphas(gradient, kept)]).double()
 
     def step_both(self, batch: Batch, mixture: Mixture, paths: Draw, rate: float, kept: Alphas | None) -> Tensor:
@@ -166,7 +166,7 @@ class Learner:
         """Gradient of the plain loss in the alphas, at the present weights and alphas; averaged over the ranks."""
         with torch.enable_grad(), frozen(self.weights), isolated_rng(self.device):
             loss, _ = self.loss(batch, self.expected(), paths)
-        gradient = torch.autograd.grad(loss, self.alphas, allow_unused=True, materialize_grads=True)
+        gradient = gradient_of(loss, self.alphas)
         self.ranks.average(gradient)
         return gradient
 
@@ -237,6 +237,13 @@ class Learner:
         self.alpha_optimizer.zero_grad()
         self.strategy.after_step(alphas, before, kept)
         return length
+
+
+def gradient_of(loss: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Gradients, 0 where the loss does not depend on a parameter: a drawn cell may let nothing through."""
+    if not loss.requires_grad:
+        return [torch.zeros_like(parameter) for parameter in parameters]
+    return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
 
 
 @contextmanager

@@ -225,3 +225,13 @@ def test_another_searchs_checkpoint_is_refused(make_loop):
     torch.save({}, loop.checkpoint)
     with pytest.raises(RunFolderError, match="identity is missing"):
         loop.run()
+
+
+def test_a_drawn_cell_that_lets_nothing_through_has_a_gradient_of_zero(make_loop):
+    """In NAS-Bench-201 every edge may be `none`: the loss is then a constant of the alphas, and no mistake."""
+    loop = make_loop(strategy="gdas", space="nas_bench_201")
+    none = loop.part.supernet.operations["normal"].index("none")
+    with torch.no_grad():
+        loop.part.supernet.alphas["normal"][:, none] += 100.0
+    loop.run()
+    assert loop.history[0].alphas_norm == 0.0 and loop.history[0].skips == {"normal": 0}
