@@ -1,7 +1,8 @@
 """Accuracy against latency on NAS-Bench-201's table: `python benchmarks/samplers_pareto.py run`, then `... report`.
 
 A run is worth the hypervolume of its front as a share of that of the true front of all 4,930 classes. The reference
-point is the true front's worst accuracy and worst latency, moved away by a tenth of the front's range in each.
+point is the true front's worst latency plus a tenth of its range, and an accuracy: that of its worst cell (zeros, 10 %)
+less a tenth of the range, or 85 %, which asks for cells that are of use.
 """
 
 import argparse
@@ -17,12 +18,10 @@ from nasdrop.files import write_text
 from nasdrop.searchers.samplers import SAMPLERS, distributions
 from nasdrop.searchers.table import Table
 from nasdrop.space import SearchSpace
-from nasdrop.view.chart import Chart, Series
-from nasdrop.view.chart_svg import chart_svg
 
 VALUE, COST = "valid_accuracy_200", "latency_ms_edgegpu"
 AT = (50, 100, 150, 200)
-SEEDS = 20
+SEEDS = 8
 NAMES = ("bayesian", "nsga2", "random")
 RESULTS = Path(__file__).parent / "results"
 RUNS = RESULTS / "samplers_pareto.jsonl"
@@ -38,8 +37,10 @@ class Benchmark:
         self.front = front_of(self.points[list(self.table.rows.values())])
         best, worst = self.front[:, 0].min(), self.front[:, 0].max()
         high, low = self.front[:, 1].max(), self.front[:, 1].min()
-        self.reference = np.array([worst + (worst - best) / 10, low - (high - low) / 10])
-        self.whole = hypervolume(self.front, self.reference)
+        latency = worst + (worst - best) / 10
+        self.references = {
+            name: np.array([latency, at]) for name, at in (("whole", low - (high - low) / 10), ("85 %", 85))
+        }
 
     def run(self, name, seed):
         """The rows of the distinct cells, in order."""
@@ -55,8 +56,8 @@ class Benchmark:
             rows[form] = row
         return {"sampler": name, "seed": seed, "proposals": proposals, "rows": list(rows.values())}
 
-    def share(self, rows):
-        return hypervolume(front_of(self.points[rows]), self.reference) / self.whole
+    def share(self, rows, reference):
+        return hypervolume(front_of(self.points[rows]), reference) / hypervolume(self.front, reference)
 
 
 def front_of(points):
@@ -96,27 +97,24 @@ def read_runs():
 
 def report():
     benchmark = Benchmark()
-    cost, value = benchmark.reference
     lines = [
         "# Accuracy against latency", "",
         f"`python benchmarks/samplers_pareto.py run`, then `report`; {VALUE} against {COST}, NAS-Bench-201 on "
         f"CIFAR-10; optuna {optuna.__version__}, Python {platform.python_version()}. Hypervolume of a run's front as a "
-        f"share of the true front's ({len(benchmark.front)} of 4,930 classes), reference point {cost:.3f} ms and "
-        f"{value:.2f} %, after so many distinct cells; mean ± standard deviation over runs:", "",
-        "| sampler | runs | " + " | ".join(f"at {at}" for at in AT) + " |", "|---" * (len(AT) + 2) + "|",
+        f"share of the true front's ({len(benchmark.front)} of 4,930 classes) after so many distinct cells, mean ± "
+        "standard deviation over runs.",
     ]  # fmt: skip
-    series = []
-    for name in NAMES:
-        runs = [line["rows"] for line in read_runs() if line["sampler"] == name]
-        if len(runs) < 2:
-            continue
-        shares = {at: [benchmark.share(rows[:at]) for rows in runs] for at in (*AT, *range(10, AT[-1], 10))}
-        texts = (f"{statistics.fmean(shares[at]):.4f} ± {statistics.stdev(shares[at]):.4f}" for at in AT)
-        lines.append(f"| {name} | {len(runs)} | " + " | ".join(texts) + " |")
-        series.append(Series(name, tuple((float(at), statistics.fmean(shares[at])) for at in sorted(shares))))
-    chart = Chart("Hypervolume found of the true front's", tuple(series), "distinct cells evaluated", "share")
-    write_text(RESULTS / "samplers_pareto.svg", chart_svg(chart))
-    lines += ["", "![curves](samplers_pareto.svg)"]
+    for title, reference in benchmark.references.items():
+        cost, value = reference
+        lines += [
+            "", f"## Reference point {title}: {cost:.3f} ms, {value:.2f} %", "",
+            "| sampler | runs | " + " | ".join(f"at {at}" for at in AT) + " |", "|---" * (len(AT) + 2) + "|",
+        ]  # fmt: skip
+        for name in NAMES:
+            runs = [line["rows"] for line in read_runs() if line["sampler"] == name]
+            shares = [[benchmark.share(rows[:at], reference) for rows in runs] for at in AT]
+            texts = (f"{statistics.fmean(share):.4f} ± {statistics.stdev(share):.4f}" for share in shares)
+            lines.append(f"| {name} | {len(runs)} | " + " | ".join(texts) + " |")
     write_text(RESULTS / "samplers_pareto.md", "\n".join(lines) + "\n")
 
 

@@ -88,7 +88,7 @@ class TableEvaluator:
         row = self.table.row(genotype)
         if row is None or not math.isfinite(self.values[row]):
             raise Failed("the table does not hold this cell")
-        attributes: dict[str, Any] = {"parameters": self.parameters(genotype)}
+        attributes: dict[str, Any] = {"parameters": self._parameters(row)}
         attributes |= {name: float(column[row]) for name, column in self.costs.items()}
         seconds = self._number("train_seconds_per_epoch", row)
         if self.epochs and math.isfinite(seconds):  # half of the training images are the validation split's
@@ -98,7 +98,10 @@ class TableEvaluator:
     def parameters(self, genotype: Genotype) -> int:
         """Weights of the cell's network, 0 where the table does not tell."""
         row = self.table.row(genotype)
-        millions = math.nan if row is None else self._number("params_m", row)
+        return 0 if row is None else self._parameters(row)
+
+    def _parameters(self, row: int) -> int:
+        millions = self._number("params_m", row)
         return round(1e6 * millions) if math.isfinite(millions) else 0
 
     def _number(self, name: str, row: int) -> float:

@@ -22,6 +22,7 @@ _MUTANTS = 16  # cells two steps away from each
 _RANDOM = 64
 _MOST = 400  # cells that the process holds: the best half and the latest half of more
 _AUGMENTED = 0.05  # weight of the sum of objectives beside the worst one
+_FINITE = 1e100  # what an infinite objective counts as
 _STEPS = 6  # of the walk of hyperparameters, a suggestion
 _REMEMBERED = 10_000
 
@@ -29,8 +30,9 @@ _REMEMBERED = 10_000
 class GraphBayesian(CellSampler):
     """The cell of highest expected improvement among neighbours and mutants of the best cells and random ones.
 
-    Values count by rank. Cells that still run count as if they come out as expected, so parallel workers spread. With
-    several objectives each proposal weighs them anew at random (ParEGO, Knowles 2006), which spreads along the front.
+    One objective counts by rank. Cells that still run count as if they come out as expected, so parallel workers
+    spread. Several objectives are weighed anew at random for each proposal (ParEGO, Knowles 2006), which spreads along
+    the front.
 
     Args:
         space: the cells' space.
@@ -84,12 +86,20 @@ class GraphBayesian(CellSampler):
         return list(candidates.values())[int(np.argmax(improvement))]
 
     def _scores(self, values: Array) -> Array:
-        """Normal scores of (cells, objectives): of several by an augmented Chebyshev scalarisation of their ranks."""
+        """Normal scores of (cells, objectives): of several by an augmented Chebyshev scalarisation.
+
+        An objective's unit is its range on the Pareto front, which outliers do not stretch.
+        """
         if values.shape[1] == 1:
             return normal_scores(values[:, 0])
-        ranked = np.stack([normal_scores(column) for column in values.T], axis=1)
+        values = np.clip(values, -_FINITE, _FINITE)
+        beaten = np.logical_and(
+            np.all(values[None] >= values[:, None], axis=2), np.any(values[None] > values[:, None], axis=2)
+        )
+        front = values[~np.any(beaten, axis=1)]
+        span = np.where(np.ptp(front, axis=0) > 0, np.ptp(front, axis=0), 1.0)
         weights = np.array([self.rng.expovariate(1.0) for _ in range(values.shape[1])])
-        weighted = (ranked - ranked.max(0)) * weights / weights.sum()
+        weighted = (values - front.max(0)) / span * weights / weights.sum()
         return normal_scores(weighted.min(1) + _AUGMENTED * weighted.sum(1))
 
     def _far_from(self, history: History) -> Genotype:

@@ -82,3 +82,21 @@ def test_canonical_forms_are_remembered_within_limits(monkeypatch, kind):
     cells = [SPACE.sample(sampler.rng) for _ in range(20)]
     assert [sampler.canonical(cell) for cell in cells] == [SPACE.canonical(cell) for cell in cells]
     assert len(sampler._canonical) <= 5
+
+
+def test_several_objectives_are_weighed_anew_each_time():
+    """The best is on the front whatever the weights, different ones are best, and no unit or outlier matters."""
+    values = np.random.default_rng(0).uniform(size=(40, 2))
+    values[7] = [-np.inf, 0.3]
+    values[8] = [0.2, -1e6]
+    front = {
+        row
+        for row in range(40)
+        if not any(np.all(other >= values[row]) and np.any(other > values[row]) for other in values)
+    }
+    chosen = []
+    for seed in range(60):
+        best = int(np.argmax(GraphBayesian(SPACE, seed=seed)._scores(values)))
+        assert best == int(np.argmax(GraphBayesian(SPACE, seed=seed)._scores(values * [1000, 0.1] + 5)))
+        chosen.append(best)
+    assert set(chosen) <= front and len(set(chosen)) >= min(3, len(front))
