@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: search test test-slow lint install clean
 
 search: $(INSTALLED)
-	$(BIN)/nasdrop search experiments/digits.toml
+	$(BIN)/nasdrop search experiments/digits.toml --workers 2
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90

@@ -26,6 +26,7 @@ from nasdrop.searchers.gradient.ranks import Ranks, joined, own_device
 from nasdrop.searchers.gradient.search import GradientSearch
 from nasdrop.searchers.gradient.stages import stages
 from nasdrop.searchers.result import Observer, SearchResult, Silent
+from nasdrop.searchers.storage import open_study, place_of, publish, without_password
 from nasdrop.searchers.study import StudySearch
 from nasdrop.searchers.supervisor import finals_with, search_with, worker_commands
 from nasdrop.searchers.table import Table
@@ -81,13 +82,15 @@ def search(
     return run(experiment, open_folder(experiment, out), Silent(), evaluator).search
 
 
-def open_folder(experiment: Experiment, out: Path | None = None, *, fresh: bool = False) -> RunFolder:
+def open_folder(
+    experiment: Experiment, out: Path | None = None, *, fresh: bool = False, database: str = ""
+) -> RunFolder:
     """The folder of an experiment; with `fresh` an old run is renamed out of the way."""
     path = out or default_path(experiment, sources(load_space(experiment.space)), Path("runs"))
     if fresh:
         with RunFolder(path).locked():
             set_aside(path)
-    return RunFolder(path)
+    return RunFolder(path, database)
 
 
 def run(
@@ -187,17 +190,14 @@ def search_study(
     observer: Observer,
 ) -> SearchResult:
     """The Optuna study, here or in worker processes; the best cell goes into the run folder."""
-    search = StudySearch(
-        space,
-        settings,
-        evaluator,
-        journal=folder.journal,
-        name=experiment.name,
-        seed=experiment.seed,
-        observer=observer,
-    )
+    place, name = place_of(folder, experiment)
+    study = open_study(place, name, observer, len(settings.costs))
+    if isinstance(place, str):
+        publish(study, folder, experiment)
+        observer.note(f"other hosts join by: nasdrop worker --storage {without_password(place)} --study {name}")
+    search = StudySearch(space, settings, evaluator, study=study, seed=experiment.seed, observer=observer)
     workers = worker_commands(folder.path, experiment)
-    result = search_with(search, workers, folder.logs) if len(workers) > 1 else search.run()
+    result = search_with(search, workers, folder) if len(workers) > 1 else search.run()
     write_cell(result, folder)
     if settings.costs:
         write_front(result, settings.costs, folder)

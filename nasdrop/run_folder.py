@@ -16,7 +16,7 @@ from typing import Any
 
 from nasdrop import config
 from nasdrop.errors import RunFolderError
-from nasdrop.files import digest, sweep, write_json, write_text
+from nasdrop.files import digest, replacing, sweep, write_json, write_text
 from nasdrop.settings import Experiment
 
 # How much to search and on which machine: these may change between two calls that continue one run.
@@ -39,9 +39,15 @@ _PACKAGES = ("nasdrop", "torch", "numpy", "networkx", "optuna", "tensorboard", "
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of one run."""
+    """The paths of one run.
+
+    Attributes:
+        path: the folder.
+        database: URL of the database with the run's study; empty: the one that the folder names, else the journal.
+    """
 
     path: Path
+    database: str = ""
 
     @property
     def experiment(self) -> Path:
@@ -62,6 +68,11 @@ class RunFolder:
     def journal(self) -> Path:
         """The Optuna study."""
         return self.path / "study.journal"
+
+    @property
+    def storage(self) -> Path:
+        """Where the study is, if it is not the journal: a database's URL without its password, and a name, as JSON."""
+        return self.path / "storage.json"
 
     @property
     def metrics(self) -> Path:
@@ -157,8 +168,10 @@ class RunFolder:
         elif self.journal.exists() or self.genotype.exists():
             raise RunFolderError(f"{self.path}: holds a run but no {self.identity.name}; give another --out")
         for name, content in contents.items():
-            (self.sources / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.sources / name).write_bytes(content)
+            copy = self.sources / name
+            if not copy.is_file() or copy.read_bytes() != content:  # several workers may claim one folder at once
+                with replacing(copy) as temporary:
+                    temporary.write_bytes(content)
         write_json(self.identity, identity | {"versions": versions()})
         write_text(self.experiment, config.dump(experiment))
 

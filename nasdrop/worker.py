@@ -11,6 +11,7 @@ from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.evaluators import Evaluator, Stopped, TableEvaluator, TrainingEvaluator
 from nasdrop.searchers.finals import candidates, check
 from nasdrop.searchers.result import Observer
+from nasdrop.searchers.storage import find_study, place_of
 from nasdrop.searchers.study import StudySearch
 from nasdrop.searchers.table import Table
 from nasdrop.searchers.trainings import Trainings
@@ -53,8 +54,7 @@ def work(
         space,
         settings,
         _evaluator(experiment, settings, space, folder, where),
-        journal=folder.journal,
-        name=experiment.name,
+        study=find_study(*place_of(folder, experiment)),
         seed=experiment.seed,
         observer=observer,
         label=label,

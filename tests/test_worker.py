@@ -1,21 +1,28 @@
-"""Worker processes on real digits: a killed one, an ended search, a resumed one; nothing lost and nothing twice."""
+"""Worker processes on real digits: a killed one, an ended search, a resumed one; nothing lost and nothing twice.
+
+Over PostgreSQL too, with the database stopped for eight seconds, and on a host that has nothing but its URL.
+"""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
 from nasdrop import cli
-from nasdrop.searchers.journal import open_journal
+from nasdrop.errors import RunFolderError
+from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.roster import Roster
+from nasdrop.searchers.storage import find_study, place_of
 from nasdrop.searchers.trials import counted
 
 SMALL = (
@@ -24,6 +31,8 @@ SMALL = (
     "final.genotype=''",
 )  # fmt: skip
 TIMEOUT = 240
+OUTAGE = 8.0  # seconds
+postgres = pytest.mark.postgres
 
 
 @contextmanager
@@ -38,8 +47,9 @@ def searching(folder, *options):
             process.kill()
 
 
-def open_study(folder):
-    return optuna.load_study(storage=open_journal(folder / "study.journal"), study_name="digits")
+def study_of(folder):
+    """The study of a run, in its journal or in its database."""
+    return find_study(*place_of(RunFolder(folder), RunFolder(folder).read_experiment()))
 
 
 def wait_for(condition, process):
@@ -52,9 +62,10 @@ def wait_for(condition, process):
 
 def half_trained(folder):
     """A trial that has reported two epochs of eight, and its worker."""
-    if not (folder / "study.journal").exists():
+    try:
+        study = study_of(folder)
+    except RunFolderError:  # not yet
         return None
-    study = open_study(folder)
     workers = Roster(study).workers()
     for trial in study.get_trials(deepcopy=False):
         if trial.state is TrialState.RUNNING and len(trial.intermediate_values) >= 2:
@@ -87,7 +98,7 @@ def test_a_worker_killed_with_9_costs_at_most_one_epoch(tmp_path):
         _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, err
     assert "was killed by SIGKILL; another takes its place" in err
-    study = open_study(folder)
+    study = study_of(folder)
     check_all_accounted_for(study, wanted=4)
     (again,) = [other for other in study.trials if other.user_attrs.get("retry_of") == trial.number]
     assert again.params == trial.params and again.state is TrialState.COMPLETE
@@ -105,7 +116,7 @@ def test_sigterm_ends_all_workers_after_their_epoch_and_resume_goes_on(tmp_path,
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130 and "Interrupted; what was done is kept" in err
-    study = open_study(folder)
+    study = study_of(folder)
     roster = Roster(study)
     assert all(worker.left for worker in roster.workers().values())
     open_trials = [trial for trial in study.trials if trial.state is TrialState.RUNNING]
@@ -115,7 +126,7 @@ def test_sigterm_ends_all_workers_after_their_epoch_and_resume_goes_on(tmp_path,
     told = json.loads(capsys.readouterr().out)
     assert (told["wanted"], told["workers"]) == (4, []) and told["done"] < 4
     assert cli.run(["resume", str(folder), "--workers", "1", "search.trials=5"]) == 0
-    study = open_study(folder)
+    study = study_of(folder)
     check_all_accounted_for(study, wanted=5)
     for trial in open_trials:
         (again,) = [other for other in study.trials if other.user_attrs.get("retry_of") == trial.number]
@@ -123,6 +134,99 @@ def test_sigterm_ends_all_workers_after_their_epoch_and_resume_goes_on(tmp_path,
         assert max(steps_of(folder, again).values()) == 1  # not one epoch was trained twice
     assert cli.run(["status", str(folder)]) == 0
     assert "5 of 5" in capsys.readouterr().out
+
+
+class Server:
+    """A private PostgreSQL server that is reached by a socket in a folder of its own."""
+
+    def __init__(self, binaries, folder):
+        self.binaries, self.folder = binaries, folder
+        self.url = f"postgresql+psycopg://nas@/postgres?host={folder}"
+
+    def call(self, program, *arguments):
+        user = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
+        command = [self.binaries / program, "-D", self.folder / "data", *arguments]
+        log = (self.folder / "call.log").open("ab")
+        with log:
+            subprocess.run(command, check=True, stdout=log, stderr=log, cwd=self.folder, **user)
+
+    def start(self):
+        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
+        self.call("pg_ctl", "-w", "-o", options, "-l", self.folder / "server.log", "start")
+
+    def stop(self):
+        self.call("pg_ctl", "-m", "immediate", "-w", "stop")
+
+
+@pytest.fixture(scope="module")
+def server():
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    candidates = [*sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")), shutil.which("initdb")]
+    initdb = next((Path(path) for path in reversed(candidates) if path), None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server binaries (apt-get install postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="nasdrop-postgres-"))
+    if os.getuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    server = Server(initdb.parent, folder)
+    server.call("initdb", "-A", "trust", "-U", "nas", "--no-sync")
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@postgres
+def test_four_workers_survive_a_kill_and_an_outage(server, tmp_path):
+    folder = tmp_path / "run"
+    options = ("search.trials=10", "final.seeds=0", "--workers", "4", "--storage", server.url)
+    with searching(folder, *options) as process:
+        trial, worker = wait_for(lambda: half_trained(folder), process)
+        os.kill(worker.pid, signal.SIGKILL)
+        server.stop()
+        time.sleep(OUTAGE)
+        server.start()
+        _, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, err
+    study = study_of(folder)
+    check_all_accounted_for(study, wanted=10)
+    (again,) = [other for other in study.trials if other.user_attrs.get("retry_of") == trial.number]
+    assert again.params == trial.params and again.state.name == "COMPLETE"
+    assert again.user_attrs["deaths"] == 1 and again.user_attrs["worker"] != worker.name
+    steps = steps_of(folder, again)
+    assert set(steps) == set(range(8)) and steps.total() <= 9  # the rest came from the checkpoint
+    assert {other.user_attrs.get("retry_of") for other in study.trials} == {None, trial.number}, (
+        "a live one was retried"
+    )
+
+
+@postgres
+def test_a_worker_elsewhere_needs_the_database_alone(server, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "run"
+    search = ["search", "digits", *SMALL, "seed=7", "search.trials=2", "final.seeds=0", "--out", str(folder)]
+    assert cli.run([*search, "--storage", server.url]) == 0
+    study = study_of(folder)
+    (tmp_path / "host").mkdir()
+    monkeypatch.chdir(tmp_path / "host")
+    study.set_user_attr("experiment", study.user_attrs["experiment"].replace("trials = 2", "trials = 3"))
+    assert cli.run(["worker", "--storage", server.url, "--study", study.study_name]) == 0
+    check_all_accounted_for(study, wanted=3)
+    assert (tmp_path / "host" / "runs" / study.study_name / "metrics.jsonl").exists()
+    capsys.readouterr()
+    assert cli.run(["status", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["done"] == 3
+
+
+@postgres
+def test_the_optuna_command_reads_the_study(server, tmp_path):
+    folder = tmp_path / "run"
+    search = ["search", "nas_bench_201_table", "search.trials=5", "search.sampler=random", "--out", str(folder)]
+    assert cli.run([*search, "--workers", "1", "--storage", server.url]) == 0
+    study = study_of(folder)
+    optuna = Path(sys.executable).parent / "optuna"
+    command = [optuna, "trials", "--storage", server.url, "--study-name", study.study_name, "-f", "json"]
+    trials = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert len(trials) == len(study.trials) >= 5 and trials[0]["state"] == "COMPLETE"
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,14 @@ class Override(click.ParamType[str]):
 experiment_argument = click.argument("experiment", type=ExperimentFile())
 overrides_argument = click.argument("overrides", type=Override(), nargs=-1, metavar="[KEY=VALUE]...")
 
+storage_option = click.option(
+    "--storage",
+    default="",
+    envvar="NASDROP_STORAGE",
+    help="Database URL of the study, such as postgresql+psycopg://user@host/name; or NASDROP_STORAGE.  "
+    "[default: a journal file in the run folder]",
+)
+
 
 def load_experiment(name_or_path: str, overrides: tuple[str, ...]) -> Experiment:
     """Find, read and check an experiment."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasdrop.cli.options import as_interrupt, experiment_argument, load_experiment, overrides_argument
+from nasdrop.cli.options import as_interrupt, experiment_argument, load_experiment, overrides_argument, storage_option
 from nasdrop.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 @overrides_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/<name>-<digest>]")
 @click.option("--workers", type=click.IntRange(0), help="Processes that search side by side; 0: one a GPU or core.")
+@storage_option
 @click.option("--fresh", is_flag=True, help="Start anew; an old run is kept beside, renamed.")
 def search(
     experiment: str,
     overrides: tuple[str, ...],
     out: Path | None,
     workers: int | None,
+    storage: str,
     fresh: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Search cells as EXPERIMENT says, then train the best one and its baselines and score them on test.
@@ -35,14 +37,15 @@ def search(
     settings = load_experiment(experiment, _with_workers(overrides, workers))
     from nasdrop.experiment import open_folder
 
-    _run(settings, open_folder(settings, out, fresh=fresh))
+    _run(settings, open_folder(settings, out, fresh=fresh, database=storage))
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @overrides_argument
 @click.option("--workers", type=click.IntRange(0), help="Processes that search side by side; 0: one a GPU or core.")
-def resume(run: Path, overrides: tuple[str, ...], workers: int | None) -> None:
+@storage_option
+def resume(run: Path, overrides: tuple[str, ...], workers: int | None, storage: str) -> None:
     """Continue the run in the run folder RUN from its own copy of the experiment and of the search space.
 
     KEY=VALUE may enlarge the budget (search.trials=80), or change what a run does not depend on (device, threads).
@@ -51,7 +54,7 @@ def resume(run: Path, overrides: tuple[str, ...], workers: int | None) -> None:
     from nasdrop.settings import Experiment
     from nasdrop.trained import run_space
 
-    folder = RunFolder(run)
+    folder = RunFolder(run, storage)
     folder.read_experiment()
     settings = config.load(Experiment, folder.experiment, _with_workers(overrides, workers))
     _run(settings, folder, run_space(folder))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nasdrop.cli.options import storage_option
 from nasdrop.errors import RunFolderError
 from nasdrop.run_folder import RunFolder, newest
 
@@ -23,13 +24,14 @@ _REFRESH = 2.0  # seconds
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), required=False)
+@storage_option
 @click.option("--watch", is_flag=True, help="Refresh until the search is over; Ctrl-C stops watching.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(run: Path | None, watch: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+def status(run: Path | None, storage: str, watch: bool, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """Tell how the search in the run folder RUN stands; by default the newest one under ./runs."""
     from nasdrop.view.terminal import print_closing, stderr_console, stdout_console
 
-    folder = RunFolder(run or newest(Path("runs")))
+    folder = RunFolder(run or newest(Path("runs")), storage)
     read = _reader(folder)
     if as_json:
         click.echo(json.dumps(asdict(read()), indent=2, default=lambda value: value.to_text("json")))
@@ -50,14 +52,15 @@ def status(run: Path | None, watch: bool, as_json: bool) -> None:  # noqa: FBT00
 
 
 def _reader(folder: RunFolder) -> "Callable[[], Status]":
-    from nasdrop.searchers.status import find_study, read_status
+    from nasdrop.searchers.status import read_status
+    from nasdrop.searchers.storage import find_study, place_of
     from nasdrop.settings import StudySettings
 
     experiment = folder.read_experiment()
     settings = experiment.search
     if not isinstance(settings, StudySettings):
         raise RunFolderError(f"{folder.path}: only a study has trials to tell of, got search kind {settings.kind!r}")
-    study = find_study(folder.journal, experiment.name)
+    study = find_study(*place_of(folder, experiment))
     return lambda: read_status(study, settings)
 
 

@@ -27,9 +27,17 @@ class Processes:
         commands: program and arguments, one command a worker.
         logs: folder of the files that take their output, `<number>.log`.
         observer: is told of deaths.
+        environment: added to this process's own, for what shall not be seen in a list of processes.
     """
 
-    def __init__(self, commands: Sequence[Sequence[str]], logs: Path, observer: Observer) -> None:
+    def __init__(
+        self,
+        commands: Sequence[Sequence[str]],
+        logs: Path,
+        observer: Observer,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.environment = os.environ | (environment or {})
         self.commands, self.logs, self.observer = commands, logs, observer
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts = [0] * len(commands)
@@ -58,7 +66,12 @@ class Processes:
     def _start(self, number: int) -> None:
         with self._log(number).open("ab") as log:
             self._running[number] = subprocess.Popen(
-                self.commands[number], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                self.commands[number],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=self.environment,
             )
 
     def _bury(self) -> None:

@@ -112,7 +112,7 @@ class Roster:
             yield worker
         finally:
             over.set()
-            thread.join()
+            thread.join(timeout=1)  # it may be waiting for a storage that is away
             with suppress(NasdropError):  # who cannot sign off is found to be gone
                 self._write(replace(worker, seen=time.time(), left=True))
 

@@ -4,13 +4,10 @@ import math
 import statistics
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
 
-from nasdrop.errors import RunFolderError
-from nasdrop.searchers.journal import open_journal
 from nasdrop.searchers.result import TrialRecord
 from nasdrop.searchers.roster import Roster, Worker
 from nasdrop.searchers.trials import counted, finished, record, running
@@ -40,20 +37,6 @@ class Status:
     best: tuple[TrialRecord, ...]
     process_hours: float
     seconds_left: float | None
-
-
-def find_study(journal: Path, name: str) -> optuna.Study:
-    """A study that exists, opened without writing.
-
-    Raises:
-        RunFolderError: there is none, or its journal is damaged.
-    """
-    if not journal.exists():
-        raise RunFolderError(f"{journal}: no such study")
-    try:
-        return optuna.load_study(storage=open_journal(journal), study_name=name)
-    except KeyError:
-        raise RunFolderError(f"{journal}: holds no study {name!r}") from None
 
 
 def read_status(study: optuna.Study, settings: StudySettings, best: int = 5) -> Status:

@@ -11,19 +11,16 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasdrop.errors import ConfigError, RunError, suggest
 from nasdrop.files import digest
 from nasdrop.searchers.budget import Budget
 from nasdrop.searchers.evaluators import Evaluation, Evaluator, Failed, Pruned, Stopped
-from nasdrop.searchers.journal import open_journal, repair
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.roster import Roster
 from nasdrop.searchers.samplers import SAMPLERS, distributions, unknown_cell
@@ -44,8 +41,7 @@ class StudySearch:
         space: what cells there are.
         settings: sampler, pruner, budget.
         evaluator: gives a cell its value.
-        journal: the study's file; made if missing, continued if not.
-        name: the study's name.
+        study: Optuna's, new or to be continued.
         seed: of the sampler.
         observer: is told what happens.
         label: tells this worker's proposals from those of other workers that start at the same moment.
@@ -59,8 +55,7 @@ class StudySearch:
         settings: StudySettings,
         evaluator: Evaluator,
         *,
-        journal: Path,
-        name: str,
+        study: optuna.Study,
         seed: int,
         observer: Observer,
         label: str = "",
@@ -68,7 +63,7 @@ class StudySearch:
         stop: threading.Event | None = None,
     ) -> None:
         self.space, self.settings, self.evaluator, self.observer = space, settings, evaluator, observer
-        self.study = open_study(journal, name, observer, len(settings.costs))
+        self.study = study
         self.study.pruner = _pruner(settings)
         # Re-seeding with the old seed would propose the old cells again: the number of past trials is a part of it.
         seed = int(digest(f"{seed} {len(self.trials())}{label}")[:8], 16)
@@ -243,24 +238,6 @@ class StudySearch:
             trial.report(accuracy, epoch)
         values = known.values if known.state is TrialState.COMPLETE else None
         return record(self.study.tell(trial, values, state=known.state))
-
-
-def open_study(journal: Path, name: str, observer: Observer, num_costs: int = 0) -> optuna.Study:
-    """The study of that name in a journal, of a value to maximise and costs to minimise; made if missing.
-
-    Raises:
-        RunFolderError: the journal is damaged.
-    """
-    if line := repair(journal):
-        observer.note(line)
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    storage = open_journal(journal)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the observer tells what happens
-    known = name in optuna.get_all_study_names(storage)
-    if not known:  # creating with load_if_exists would write to the journal even when nothing is left to do
-        directions = [StudyDirection.MAXIMIZE] + num_costs * [StudyDirection.MINIMIZE]
-        optuna.create_study(storage=storage, study_name=name, directions=directions)
-    return optuna.load_study(storage=storage, study_name=name)
 
 
 def _pruner(settings: StudySettings) -> BasePruner:

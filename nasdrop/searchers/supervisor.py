@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nasdrop.errors import RunError
+from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.finals import Candidate, jobs, training_label
 from nasdrop.searchers.processes import Processes
 from nasdrop.searchers.result import Observer, SearchResult
@@ -42,22 +43,23 @@ class Relay:
             self.search.observer.trial_started(done, self.search.settings.trials)
 
 
-def search_with(search: StudySearch, commands: Sequence[Sequence[str]], logs: Path) -> SearchResult:
+def search_with(search: StudySearch, commands: Sequence[Sequence[str]], folder: RunFolder) -> SearchResult:
     """Let worker processes run a study's trials until its budget is spent.
 
     Args:
         search: of the study; its evaluator is not used.
         commands: program and arguments, one command a worker.
-        logs: folder for what the workers print.
+        folder: of the run.
 
     Raises:
         RunError: not one trial ran to its end, or no worker could work.
     """
     if not search.over(search.trials()):
-        workers = Processes(commands, logs, search.observer)
+        database = {"NASDROP_STORAGE": folder.database} if folder.database else {}
+        workers = Processes(commands, folder.logs, search.observer, database)
         workers.run(Relay(search).look)
         if len(workers.failed) == len(commands):
-            raise RunError(*(f"{logs / f'{number}.log'}: {words}" for number, words in workers.failed.items()))
+            raise RunError(*(f"{folder.logs / f'{number}.log'}: {words}" for number, words in workers.failed.items()))
         if not search.over(search.trials()):
             search.observer.note("the workers ended before the budget was spent: the same command continues")
     return search.result()

@@ -12,6 +12,7 @@ import pytest
 from nasdrop.errors import RunError
 from nasdrop.searchers.evaluators import Evaluation, Failed
 from nasdrop.searchers.result import Silent
+from nasdrop.searchers.storage import open_study
 from nasdrop.searchers.study import StudySearch
 from nasdrop.settings import StudySettings
 from nasdrop.space import SearchSpace
@@ -57,7 +58,8 @@ class Notes(Silent):
 def search(path, evaluator, observer=None, **settings):
     settings = StudySettings(**({"epochs": 4, "trials": 12, "pruner": "none"} | settings))
     observer = observer or Silent()
-    return StudySearch(SPACE, settings, evaluator, journal=path, name="s", seed=3, observer=observer)
+    study = open_study(path, "s", observer)
+    return StudySearch(SPACE, settings, evaluator, study=study, seed=3, observer=observer)
 
 
 @pytest.fixture
@@ -157,7 +159,8 @@ def test_a_small_space_is_exhausted_not_searched_forever(path, tmp_path):
     assert len(classes) == space.size == 16
     notes, evaluator = Notes(), Counting(epochs=1, space=space)
     settings = StudySettings(epochs=1, trials=17, pruner="none", sampler="random")
-    result = StudySearch(space, settings, evaluator, journal=path, name="s", seed=0, observer=notes).run()
+    study = open_study(path, "s", notes)
+    result = StudySearch(space, settings, evaluator, study=study, seed=0, observer=notes).run()
     assert {space.canonical(record.genotype) for record in result.history} == classes
     assert sum(evaluator.seen.values()) == 16
     assert "exhausted" in notes.lines[-1]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nasdrop.errors import RunError
+from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.result import Silent
 from nasdrop.searchers.supervisor import search_with, worker_commands
 from nasdrop.searchers.trials import counted
@@ -56,7 +57,7 @@ def test_four_workers_evaluate_500_cells_and_none_twice(tmp_path, space):
     search = toy_worker.search(journal, str(space), trials=500)
     search.observer = Ended()
     commands = [(sys.executable, str(TOY), str(journal), str(space), "500", str(label)) for label in range(4)]
-    result = search_with(search, commands, tmp_path / "logs")
+    result = search_with(search, commands, RunFolder(tmp_path))
     lines = [line.split(" ", 1) for line in journal.with_suffix(".log").read_text().splitlines()]
     cells = Counter(form for _, form in lines)
     assert len(lines) == len(cells) == 500
@@ -74,16 +75,16 @@ def test_four_workers_evaluate_500_cells_and_none_twice(tmp_path, space):
 def test_nothing_is_started_for_a_budget_that_is_spent(tmp_path, space):
     journal = tmp_path / "study.journal"
     toy_worker.search(journal, str(space), trials=3).run()
-    result = search_with(toy_worker.search(journal, str(space), trials=3), [("/no/such/program",)], tmp_path / "logs")
+    result = search_with(toy_worker.search(journal, str(space), trials=3), [("/no/such/program",)], RunFolder(tmp_path))
     assert len(counted(toy_worker.search(journal, str(space), trials=3).trials())) == 3
-    assert len(result.history) >= 3 and not (tmp_path / "logs").exists()
+    assert len(result.history) >= 3 and not RunFolder(tmp_path).logs.exists()
 
 
 def test_a_search_without_a_worker_that_works_says_why(tmp_path, space):
     search = toy_worker.search(tmp_path / "study.journal", str(space), trials=3)
     broken = (sys.executable, "-c", "import sys; sys.exit('Error: no such data')")
     with pytest.raises(RunError, match=r"1.log: no such data") as caught:
-        search_with(search, [broken, broken], tmp_path / "logs")
+        search_with(search, [broken, broken], RunFolder(tmp_path))
     assert len(caught.value.lines) == 2
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nasdrop.searchers.evaluators import Evaluation
 from nasdrop.searchers.result import Silent
+from nasdrop.searchers.storage import open_study
 from nasdrop.searchers.study import StudySearch
 from nasdrop.settings import StudySettings
 from nasdrop.space import SearchSpace
@@ -36,9 +37,8 @@ def search(journal, space, trials, label="", sampler="random"):
     log = Path(journal).with_suffix(".log")
     evaluator = Logged(space, log, label)
     observer = Silent()
-    return StudySearch(
-        space, settings, evaluator, journal=Path(journal), name="s", seed=1, observer=observer, label=label
-    )
+    study = open_study(Path(journal), "s", observer)
+    return StudySearch(space, settings, evaluator, study=study, seed=1, observer=observer, label=label)
 
 
 if __name__ == "__main__":
