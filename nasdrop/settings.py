@@ -156,6 +156,7 @@ class GradientSettings(WeightSettings):
     autocast: Literal["none", "bfloat16"] = "none"
     channels: PositiveInt = Field(16, description="of the supernet's first cells")
     num_cells: PositiveInt = Field(8, description="of the supernet")
+    layout: Literal["packed", "reference"] = Field("packed", description="how the supernet computes; the same sums")
     checkpoint_cells: bool = Field(default=False, description="recompute each cell in backward: less memory, more time")
     alpha_fraction: float = Field(
         0.5,

@@ -156,6 +156,7 @@ def build_supernet(training: Training, settings: GradientSettings, num_cells: in
         num_classes=data.num_classes,
         in_channels=data.shape[0],
         ndim=len(data.shape) - 1,
+        layout=settings.layout,
         partial_channels=getattr(settings, "partial_channels", 1),
         skip_dropout=isinstance(settings, PDartsSettings),
         checkpoint=settings.checkpoint_cells,
