@@ -22,7 +22,7 @@ from nasdrop.space import SearchSpace
 VALUE, COST = "valid_accuracy_200", "latency_ms_edgegpu"
 AT = (50, 100, 150, 200)
 SEEDS = 8
-NAMES = ("bayesian", "nsga2", "random")
+NAMES = ("nsga2", "random")
 RESULTS = Path(__file__).parent / "results"
 RUNS = RESULTS / "samplers_pareto.jsonl"
 

@@ -250,6 +250,11 @@ def test_a_search_with_a_cost_keeps_its_front(tmp_path):
     assert (tmp_path / "run" / "front.svg").read_text().startswith("<svg")
 
 
+def test_a_sampler_of_one_objective_takes_no_costs(tmp_path):
+    with pytest.raises(ConfigError, match=r"search.sampler: must know several objectives .* got 'bayesian'; known: gp"):
+        nasdrop.search("nas_bench_201_table", "search.costs=['parameters']", out=tmp_path / "run")
+
+
 def test_a_cost_that_nobody_tells(tmp_path):
     with pytest.raises(ConfigError, match=r"search.costs: is not told, got 'paramters'; did you mean 'parameters'"):
         nasdrop.search(

@@ -23,7 +23,7 @@ from nasdrop.searchers.budget import Budget
 from nasdrop.searchers.evaluators import Evaluation, Evaluator, Failed, Pruned, Stopped
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.roster import Roster
-from nasdrop.searchers.samplers import SAMPLERS, distributions, unknown_cell
+from nasdrop.searchers.samplers import ONE_OBJECTIVE, SAMPLERS, distributions, unknown_cell
 from nasdrop.searchers.trials import counted, finished, holder, record, retire_lost, running
 from nasdrop.settings import StudySettings
 from nasdrop.space import Genotype, SearchSpace
@@ -62,6 +62,12 @@ class StudySearch:
         device: str = "",
         stop: threading.Event | None = None,
     ) -> None:
+        if settings.costs and settings.sampler in ONE_OBJECTIVE:
+            several = sorted(SAMPLERS.keys() - ONE_OBJECTIVE)
+            raise ConfigError(
+                f"search.sampler: must know several objectives where there are costs, got {settings.sampler!r}; "
+                f"known: {', '.join(several)}"
+            )
         self.space, self.settings, self.evaluator, self.observer = space, settings, evaluator, observer
         self.study = study
         self.study.pruner = _pruner(settings)

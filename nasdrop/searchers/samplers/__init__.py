@@ -16,6 +16,7 @@ from nasdrop.searchers.samplers.local_search import LocalSearch
 from nasdrop.space import SearchSpace
 
 __all__ = [
+    "ONE_OBJECTIVE",
     "SAMPLERS",
     "CellSampler",
     "GraphBayesian",
@@ -44,3 +45,6 @@ SAMPLERS: Mapping[str, Callable[[SearchSpace, int, int | None], BaseSampler]] = 
     "random": lambda space, startup, seed: RandomSampler(seed=seed),
 }
 """Name -> builder, called with the space, the number of random trials before Optuna's models are used, and a seed."""
+
+ONE_OBJECTIVE = frozenset({"bayesian", "evolution", "local_search"})
+"""Samplers that refuse a study of several objectives."""

@@ -21,8 +21,6 @@ _NEIGHBOURS = 48  # most neighbours of each
 _MUTANTS = 16  # cells two steps away from each
 _RANDOM = 64
 _MOST = 400  # cells that the process holds: the best half and the latest half of more
-_AUGMENTED = 0.05  # weight of the sum of objectives beside the worst one
-_FINITE = 1e100  # what an infinite objective counts as
 _STEPS = 6  # of the walk of hyperparameters, a suggestion
 _REMEMBERED = 10_000
 
@@ -30,17 +28,13 @@ _REMEMBERED = 10_000
 class GraphBayesian(CellSampler):
     """The cell of highest expected improvement among neighbours and mutants of the best cells and random ones.
 
-    One objective counts by rank. Cells that still run count as if they come out as expected, so parallel workers
-    spread. Several objectives are weighed anew at random for each proposal (ParEGO, Knowles 2006), which spreads along
-    the front.
+    Values count by rank. Cells that still run count as if they come out as expected, so parallel workers spread.
 
     Args:
         space: the cells' space.
         startup: cells drawn far apart before the model is used, at least 2.
         seed: see CellSampler.
     """
-
-    several_objectives = True
 
     def __init__(self, space: SearchSpace, *, startup: int = 5, seed: int | None = None) -> None:
         super().__init__(space, seed=seed)
@@ -63,10 +57,10 @@ class GraphBayesian(CellSampler):
         if len(self._features) > _REMEMBERED:
             self._features.clear()
             self._vocabularies = [Vocabulary() for _ in range(_GROUPS)]
-        scored = [(tried.values, form) for form, tried in history.items() if tried.values]
+        scored = [(tried.score, form) for form, tried in history.items() if tried.score is not None]
         if len(scored) < self.startup:
             return self._far_from(history)
-        scores = self._scores(np.array([values for values, _ in scored]))
+        scores = normal_scores([score for score, _ in scored])
         kept = _limited(scores)
         values = scores[kept] - scores[kept].mean()
         if not np.ptp(values):  # equal values tell nothing
@@ -84,23 +78,6 @@ class GraphBayesian(CellSampler):
             [group[:, :known] for group in distances], len(running), [group[:, known:] for group in distances], values
         )
         return list(candidates.values())[int(np.argmax(improvement))]
-
-    def _scores(self, values: Array) -> Array:
-        """Normal scores of (cells, objectives): of several by an augmented Chebyshev scalarisation.
-
-        An objective's unit is its range on the Pareto front, which outliers do not stretch.
-        """
-        if values.shape[1] == 1:
-            return normal_scores(values[:, 0])
-        values = np.clip(values, -_FINITE, _FINITE)
-        beaten = np.logical_and(
-            np.all(values[None] >= values[:, None], axis=2), np.any(values[None] > values[:, None], axis=2)
-        )
-        front = values[~np.any(beaten, axis=1)]
-        span = np.where(np.ptp(front, axis=0) > 0, np.ptp(front, axis=0), 1.0)
-        weights = np.array([self.rng.expovariate(1.0) for _ in range(values.shape[1])])
-        weighted = (values - front.max(0)) / span * weights / weights.sum()
-        return normal_scores(weighted.min(1) + _AUGMENTED * weighted.sum(1))
 
     def _far_from(self, history: History) -> Genotype:
         """Of some random cells the one farthest from every known one."""

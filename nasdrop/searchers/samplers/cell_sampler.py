@@ -7,7 +7,7 @@ other parameters beside, which are drawn at random.
 import math
 import random
 from abc import abstractmethod
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,19 +30,13 @@ class Tried:
 
     Attributes:
         genotype: as the trial described it.
-        values: of each objective, higher is better; a pruned trial's last report; empty while the trial runs, or where
-            it failed.
-        running: whether its values are still to come.
+        score: higher is better; a pruned trial's last report; None while the trial runs, or where it failed.
+        running: whether its value is still to come.
     """
 
     genotype: Genotype
-    values: tuple[float, ...] = ()
+    score: float | None
     running: bool = False
-
-    @property
-    def score(self) -> float | None:
-        """The first value."""
-        return self.values[0] if self.values else None
 
 
 History = Mapping[str, Tried]
@@ -50,14 +44,12 @@ History = Mapping[str, Tried]
 
 
 class CellSampler(BaseSampler):
-    """Base of samplers that propose whole cells; those of one objective refuse studies of several.
+    """Base of samplers that propose whole cells.
 
     Args:
         space: the cells' space.
         seed: equal seeds and equal histories give equal proposals; None: from the system.
     """
-
-    several_objectives = False
 
     def __init__(self, space: SearchSpace, *, seed: int | None = None) -> None:
         self.space = space
@@ -79,8 +71,7 @@ class CellSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The decisions of a cell that no other trial holds; of any cell where every one is known."""
-        if not self.several_objectives:
-            self._raise_error_if_multi_objective(study)
+        self._raise_error_if_multi_objective(study)
         history = self.history(study, trial.number)
         genotype = self.propose(history) if self.space.size > 1 else None
         if genotype is None or self.canonical(genotype) in history:
@@ -101,18 +92,18 @@ class CellSampler(BaseSampler):
 
     def history(self, study: Study, number: int) -> dict[str, Tried]:
         """Every cell that the other trials hold; a value beats a failure, the first value later ones."""
-        signs = [-1.0 if direction == StudyDirection.MINIMIZE else 1.0 for direction in study.directions]
+        sign = -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
         tried: dict[str, Tried] = {}
         # Not study.get_trials: with Hyperband that leaves out the trials of other brackets.
         for trial in study._storage.get_all_trials(study._study_id, deepcopy=False):
             genotype = None if trial.number == number else self._decode(trial.params)
             if genotype is None:
                 continue
-            form, values = self.canonical(genotype), _values(trial, signs)
+            form, score = self.canonical(genotype), _score(trial, sign)
             known = tried.get(form)
-            if known is None or (values and not known.values):
+            if known is None or (known.score is None and score is not None):
                 tried.pop(form, None)
-                tried[form] = Tried(genotype, values, trial.state is TrialState.RUNNING)
+                tried[form] = Tried(genotype, score, trial.state is TrialState.RUNNING)
         return tried
 
     def canonical(self, genotype: Genotype) -> str:
@@ -174,11 +165,10 @@ def unknown_cell(space: SearchSpace, is_known: Callable[[str], bool], rng: rando
     return rng.choice(left) if left else None
 
 
-def _values(trial: FrozenTrial, signs: Sequence[float]) -> tuple[float, ...]:
-    values: Sequence[float] = ()
+def _score(trial: FrozenTrial, sign: float) -> float | None:
+    value = None
     if trial.state is TrialState.COMPLETE:
-        values = trial.values
+        value = trial.value
     elif trial.state is TrialState.PRUNED and trial.intermediate_values:
-        values = [trial.intermediate_values[max(trial.intermediate_values)]]
-    usable = len(values) == len(signs) and not any(map(math.isnan, values))
-    return tuple(sign * value for sign, value in zip(signs, values, strict=True)) if usable else ()
+        value = trial.intermediate_values[max(trial.intermediate_values)]
+    return None if value is None or math.isnan(value) else sign * value

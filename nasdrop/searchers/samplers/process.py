@@ -106,7 +106,7 @@ class GaussianProcess:
         return total / len(distances)
 
 
-def normal_scores(values: Sequence[float] | Array) -> Array:
+def normal_scores(values: Sequence[float]) -> Array:
     """Ranks as quantiles of the normal distribution, ties at their mean rank; mean zero.
 
     A monotone map of the values, inf included, changes nothing, and an outlier weighs no more than its rank.

@@ -226,7 +226,7 @@ def test_the_direction_counts(name, direction):
     assert study.best_value == (6 if direction == "maximize" else 0)
 
 
-@pytest.mark.parametrize("name", ["evolution", "local_search"])
+@ours
 def test_several_objectives_are_refused_by_samplers_of_one(name):
     space = SPACES["tiny"]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -235,22 +235,20 @@ def test_several_objectives_are_refused_by_samplers_of_one(name):
         study.ask(distributions(space))
 
 
-@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"evolution", "local_search", "gp"}))
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {*OURS, "gp"}))
 def test_several_objectives(name):
-    """More convolutions against fewer skips: legal cells, ours distinct, and a past of other states."""
+    """More convolutions against fewer skips: legal cells after a past of several states."""
     space = SPACES["nas_bench_201"]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=SAMPLERS[name](space, 4, 0))
-    forms = []
     for number in range(20):
         trial, genotype = ask(study, space)
-        forms.append(space.canonical(genotype))
         names = [edge.operation for edge in genotype.cells[0].edges]
         if number % 5 == 4:
             study.tell(trial, state=TrialState.FAIL)
         else:
             study.tell(trial, [sum("conv" in name for name in names), sum("skip" in name for name in names)])
-    assert len(set(forms)) == 20 or name not in OURS
+    assert study.best_trials
 
 
 @ours
