@@ -213,6 +213,11 @@ class Learner:
 
     def _apply_weights(self, gradient: Sequence[Tensor | None], rate: float) -> Tensor:
         """Clip and step; weights that took no part have no gradient, and stay. Returns the norm before clipping."""
+        # A fused SGD reads raw memory, and `autograd.grad`, unlike `backward`, may hand out views of any strides.
+        gradient = [
+            part if part is None or part.stride() == weight.stride() else torch.empty_like(weight).copy_(part)
+            for weight, part in zip(self.weights, gradient, strict=True)
+        ]
         self.ranks.average(gradient)
         for weight, part in zip(self.weights, gradient, strict=True):
             weight.grad = part

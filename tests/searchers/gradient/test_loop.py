@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nasdrop.drop import Draw
 from nasdrop.errors import ConfigError, DropError, RunFolderError
 from nasdrop.models.supernet import SuperNet
 from nasdrop.searchers.gradient.ranks import Ranks
@@ -235,3 +236,17 @@ def test_a_drawn_cell_that_lets_nothing_through_has_a_gradient_of_zero(make_loop
         loop.part.supernet.alphas["normal"][:, none] += 100.0
     loop.run()
     assert loop.history[0].alphas_norm == 0.0 and loop.history[0].skips == {"normal": 0}
+
+
+def test_a_step_of_the_weights_is_that_of_a_plain_sgd(make_loop):
+    """Whatever strides the layers' gradients have: fused SGD reads raw memory."""
+    loop = make_loop(space="darts", p=0.0, gradient_clip=0.0)
+    learner = loop.part.learner
+    images, labels = next(loop.halves.batches(0))
+    mixture = learner.expected().detached()
+    loss, _ = learner.loss((images, labels), mixture, Draw(None))
+    before = [weight.detach().clone() for weight in learner.weights]
+    gradient = torch.autograd.grad(loss, learner.weights, allow_unused=True, materialize_grads=True)
+    learner.step_weights((images, labels), mixture, Draw(None), 0.1)
+    for weight, old, part in zip(learner.weights, before, gradient, strict=True):
+        torch.testing.assert_close(weight, old - 0.1 * (part + 3e-4 * old), rtol=1e-4, atol=1e-6)
