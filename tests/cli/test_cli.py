@@ -316,7 +316,7 @@ def test_a_search_over_the_shipped_table(nasdrop, tmp_path):
     code, out, err = nasdrop("search", "nas_bench_201_table", "search.trials=10", "--out", tmp_path / "run")
     assert code == 0
     assert "Best cells of the search" in out and "Test accuracy" not in out
-    assert "best cell: valid_accuracy_12" in err and "test_accuracy_200" in err
+    assert "best cell in nas_bench_201_cifar10" in err and "test_accuracy_200" in err
     code, out, _ = nasdrop("show", tmp_path / "run")
     assert code == 0 and "looked up instead of trained" in out
 
