@@ -255,14 +255,13 @@ def write(part: str, rows: list[dict[str, object]]) -> None:
         f"{platform.machine()}, {os.cpu_count()} cores; torch {torch.__version__}, Python {platform.python_version()}"
     )
     file.write_text(json.dumps(held, indent=1) + "\n")
-    notes = RESULTS / "supernet_notes.md"
     text = [
         "# What a search step over a supernet costs",
         "",
         f"`python benchmarks/supernet.py`. {held['machine']}.",
         "",
     ]
-    text += [notes.read_text().strip(), ""] if notes.is_file() else []
+    text += ["Not measured on a GPU. What the figures mean: [docs/supernet.md](../../docs/supernet.md).", ""]
     for name, title in TITLES.items():
         if name in held:
             text += [f"## {title}", "", table(held[name]), ""]

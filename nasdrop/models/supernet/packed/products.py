@@ -79,9 +79,10 @@ def fold(weights: Tensor, products: Tensor, positions: int) -> tuple[Tensor, Ten
 def fold_gradients(
     gradient: Tensor, weights: Tensor, products: Tensor, scale: Tensor, positions: int
 ) -> tuple[Tensor, Tensor]:
-    """From the gradient of divided weights that of the weights, and what each feature is multiplied by, (T, D, D), for
-    its share in the gradient through the variances.
-    """  # noqa: D205 - one sentence
+    """From the gradient of divided weights that of the weights, and the matrices (T, D, D) that lead back to features.
+
+    A feature times its matrix is its share of the gradient through the variances.
+    """
     of_variances = (gradient * weights).sum(-1) * scale**3 / -positions
     weighted = of_variances.unsqueeze(-1) * weights
     return torch.baddbmm(scale.unsqueeze(-1) * gradient, weighted, products), weights.mT @ weighted
@@ -114,7 +115,7 @@ class _CentredDepthwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        gradient = gradients[0]
+        gradient = gradients[0].contiguous()
         wants_x, wants_weight, _ = ctx.needs_input_grad
         of_x = input_gradient(gradient, weight, ctx.window, x.shape[1:-1]) if wants_x else None
         return of_x, weight_gradient(gradient, x, ctx.window) if wants_weight else None, None
