@@ -116,6 +116,11 @@ def driver(trials: int, sampler: str) -> tuple[float, float]:
     return 1000 * (ends[-1] - started) / len(ends), 10 * (ends[-1] - ends[-101])
 
 
+def rate(rounds: list[dict[str, float]], key: str) -> float:
+    """Trials an hour, at the median over the rounds."""
+    return 3600 * TRIALS / statistics.median(row[key] for row in rounds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
@@ -124,19 +129,23 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     print(f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, torch {torch.__version__}\n")
     if options.part != "driver":
-        rows = []
+        rounds = []
         for number in range(options.rounds):  # interleaved, so that a disturbance hits all alike
-            whole, training, cells = ours(cores)
-            rows.append((whole, training, plain(cells, cores)))
-            print(json.dumps({"round": number, "whole": whole, "training": training, "plain": rows[-1][2]}), flush=True)
-        for name, index in (("from the first trial's start to the last one's end", 1), ("the whole command", 0)):
-            ratios = [row[2] / row[index] for row in rows]
-            rate = 3600 * TRIALS / statistics.median(row[index] for row in rows)
-            spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-            print(f"{name}: {rate:.0f} trials an hour, {statistics.median(ratios):.2f}x plain ({spread})")
-        print(f"plain loop: {3600 * TRIALS / statistics.median(row[2] for row in rows):.0f} trials an hour")
+            many, many_trials, cells = ours(cores)
+            one, one_trials, _ = ours(1)
+            row = {"plain": plain(cells, cores), "many": many, "many_trials": many_trials}
+            rounds.append(row | {"one": one, "one_trials": one_trials})
+            print(
+                json.dumps({"round": number} | {key: round(value, 1) for key, value in rounds[-1].items()}), flush=True
+            )
+        print(f"plain loop: {rate(rounds, 'plain'):.0f} trials an hour")
+        for key, name in (("many", f"{cores} workers"), ("one", "1 worker")):
+            for part, what in (("_trials", "while trials run"), ("", "the whole command, start to end")):
+                ratios = [row["plain"] / row[key + part] for row in rounds]
+                spread = f"{statistics.median(ratios):.2f}x plain ({min(ratios):.2f} to {max(ratios):.2f})"
+                print(f"{name}, {what}: {rate(rounds, key + part):.0f} trials an hour, {spread}")
     if options.part != "trials":
-        for sampler in ("random", "tpe", "evolution"):
+        for sampler in ("random", "tpe"):
             mean, last = driver(1000, sampler)
             print(f"driver, {sampler}: {mean:.1f} ms a trial over 1,000, {last:.1f} ms over the last 100", flush=True)
 
