@@ -4,8 +4,7 @@ Alphas and weights have optimisers of their own; neither ever sees the other's p
 device, but where a strategy has to choose on the host what runs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -84,7 +83,7 @@ class Learner:
 
     def step_alphas(self, batch: Batch, mixture: Mixture, paths: Draw, kept: Alphas) -> Tensor:
         """One first-order step of the alphas; loss and gradient norm, on the device."""
-        with frozen(self.weights):
+        with self.supernet.weights_frozen():
             loss = self._alphas_loss(batch, mixture, paths)
         gradient = gradient_of(loss, self.alphas)
         return torch.stack([loss.detach(), self._apply_alphas(gradient, kept)]).double()
@@ -164,7 +163,7 @@ class Learner:
 
     def alpha_gradient(self, batch: Batch, paths: Draw) -> Sequence[Tensor]:
         """Gradient of the plain loss in the alphas, at the present weights and alphas; averaged over the ranks."""
-        with torch.enable_grad(), frozen(self.weights), isolated_rng(self.device):
+        with torch.enable_grad(), self.supernet.weights_frozen(), isolated_rng(self.device):
             loss, _ = self.loss(batch, self.expected(), paths)
         gradient = gradient_of(loss, self.alphas)
         self.ranks.average(gradient)
@@ -249,18 +248,6 @@ def gradient_of(loss: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
     if not loss.requires_grad:
         return [torch.zeros_like(parameter) for parameter in parameters]
     return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-
-
-@contextmanager
-def frozen(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Inside, a forward pass keeps nothing for the gradients of these parameters."""
-    for parameter in parameters:
-        parameter.requires_grad = False
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad = True
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:

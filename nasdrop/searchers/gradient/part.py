@@ -11,7 +11,7 @@ from nasdrop.errors import ConfigError
 from nasdrop.models.supernet import SuperNet
 from nasdrop.searchers.gradient import diagnostics
 from nasdrop.searchers.gradient.hessian import dominant_eigenvalue, hessian_product, kept_buffers
-from nasdrop.searchers.gradient.learner import Learner, frozen
+from nasdrop.searchers.gradient.learner import Learner
 from nasdrop.searchers.gradient.mixture import Columns, Mixture
 from nasdrop.searchers.gradient.ranks import Ranks
 from nasdrop.searchers.gradient.stages import Stage
@@ -112,7 +112,7 @@ class Part:
         """Dominant eigenvalue of the Hessian of the alphas' loss on a batch, nothing dropped; leaves no trace."""
         learner = self.learner
         self.supernet.train()
-        with kept_buffers(self.supernet), frozen(learner.weights), isolated_rng(self.device):
+        with kept_buffers(self.supernet), self.supernet.weights_frozen(), isolated_rng(self.device):
             loss, _ = learner.loss(batch, learner.expected(), Draw(None))
             return dominant_eigenvalue(hessian_product(loss, learner.alphas), learner.alphas, generator=generator)
 
