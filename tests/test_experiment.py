@@ -100,11 +100,17 @@ def states(folder):
     return study.get_trials(deepcopy=False)
 
 
+def heed_interrupts():
+    """Undo what a shell does to children of its background jobs: have them ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def running(folder, lines):
     """A search in another process that has recorded so many epochs."""
     command = [sys.executable, "-m", "nasdrop", "search", "digits", *SMALL, "--out", str(folder)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed_interrupts)
     deadline = time.monotonic() + 120
     metrics = folder / "metrics.jsonl"
     with process:

@@ -1,6 +1,6 @@
 """Where a study is kept: a journal file for the processes of one host, a database for those of many.
 
-The tables and the study are made by the search before any worker starts, since workers that make them at once collide.
+The study is made by the search before any worker starts; tables are made by one process at a time.
 """
 
 import json
@@ -9,7 +9,8 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +19,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.study import StudyDirection
+from sqlalchemy import NullPool, create_engine, func, select
 from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 from nasdrop import config
@@ -32,6 +34,7 @@ Place = Path | str
 """A journal's path, or a database URL such as postgresql+psycopg://user@host/name."""
 
 EXPERIMENT = "experiment.toml"
+_LOCK = 0x6E617364726F70  # "nasdrop": the key of PostgreSQL's advisory lock
 _LONGEST_OUTAGE = 600.0  # seconds
 _LONGEST_PAUSE = 5.0  # seconds between two attempts
 
@@ -145,7 +148,8 @@ def open_storage(place: Place) -> BaseStorage:
         return open_journal(place)
     shown = without_password(place)
     try:
-        storage = RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
+        with _alone(place):
+            storage = RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
     except ImportError as error:
         raise InputError(f"storage {shown}: its driver is missing: {error}; pip install 'nasdrop[postgres]'") from None
     except (SQLAlchemyError, StorageInternalError, ValueError, RuntimeError) as error:
@@ -154,6 +158,16 @@ def open_storage(place: Place) -> BaseStorage:
     patient: BaseStorage = PatientStorage(get_storage(storage))
     weakref.finalize(patient, storage.engine.dispose)  # close connections, rather than leave it to the collector
     return patient
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """Hold back other processes that open the same database: whoever comes first makes the tables, and they collide."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:  # the lock ends with the connection
+        if engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_lock(_LOCK)))
+        yield
 
 
 def without_password(url: str) -> str:
