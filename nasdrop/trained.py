@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nasdrop.drop import DropScheduler, make_schedule
+from nasdrop.drop import DropScheduler
 from nasdrop.errors import ConfigError, GenotypeError, InputError, RunFolderError
 from nasdrop.exporters import FORMATS, Facts, card, save_onnx, save_program, save_source, text
 from nasdrop.files import write_text
@@ -17,7 +17,7 @@ from nasdrop.models.cost import count, latency
 from nasdrop.models.fractal import FractalNet
 from nasdrop.models.network import Network
 from nasdrop.run_folder import RunFolder
-from nasdrop.searchers.training import build_network, discrete
+from nasdrop.searchers.training import build_network, discrete, drop_schedule
 from nasdrop.space import Genotype, SearchSpace, load_space
 from nasdrop.train import load_weights
 
@@ -163,8 +163,7 @@ def bundle(folder: RunFolder, out: Path) -> tuple[Path, ...]:
 def _facts(folder: RunFolder, network: Network | FractalNet, shape: tuple[int, ...], files: dict[str, str]) -> Facts:
     _, metadata = load_weights(folder.weights)
     experiment = discrete(folder.read_experiment())
-    drop = experiment.drop
-    schedule = make_schedule(drop.schedule, drop.p, depth=drop.depth, clock=drop.clock)
+    schedule = drop_schedule(experiment.drop, Genotype.read(folder.genotype))
     cost = count(network, shape)
     return Facts(
         metadata=metadata,
@@ -173,6 +172,7 @@ def _facts(folder: RunFolder, network: Network | FractalNet, shape: tuple[int, .
         multiply_adds=cost.multiply_adds,
         latencies={batch: latency(network, shape, batch) for batch in (1, 64)},
         device=f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        p=schedule.p,
         rates=DropScheduler(network, schedule, epochs=experiment.train.epochs).table(),
         versions=folder.read_json(folder.identity)["versions"],
         files=files,

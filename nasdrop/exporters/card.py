@@ -21,6 +21,7 @@ class Facts:
         multiply_adds: of one image.
         latencies: images at once -> median seconds of an evaluation.
         device: where these were measured, with the number of threads.
+        p: target rate of drop path in the final training.
         rates: drop rate of each path at the first, the middle and the last epoch of the final training.
         versions: of Python and of packages, as the run wrote them down.
         files: name -> what it is.
@@ -32,6 +33,7 @@ class Facts:
     multiply_adds: int
     latencies: Mapping[int, float]
     device: str
+    p: float
     rates: Sequence[tuple[str, float, float, float]]
     versions: Mapping[str, str]
     files: Mapping[str, str]
@@ -120,7 +122,7 @@ def _cost(facts: Facts) -> str:
 
 def _drop(experiment: Experiment, facts: Facts) -> str:
     drop = experiment.final.drop or experiment.drop
-    said = f"Policy `{drop.policy}`, schedule `{drop.schedule}` to p = {drop.p:g}, one decision a {drop.mode}."
+    said = f"Policy `{drop.policy}`, schedule `{drop.schedule}` to p = {facts.p:g}, one decision a {drop.mode}."
     if not facts.rates:
         return said
     _, *moments = zip(*facts.rates, strict=True)

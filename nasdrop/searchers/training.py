@@ -18,7 +18,7 @@ from nasdrop.models.cost import Cost, count
 from nasdrop.models.fractal import FractalDrop, FractalNet
 from nasdrop.models.fractal_genotype import fractal_network
 from nasdrop.models.network import Network
-from nasdrop.settings import Experiment
+from nasdrop.settings import DropSettings, Experiment
 from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import Dataset, EpochReport, Recorder, evaluate, evaluate_parts, fit, reestimate
 
@@ -74,10 +74,8 @@ class Training:
 
     def schedule(self, genotype: Genotype | None = None, *, drop: bool = True) -> Schedule:
         """The drop schedule, or one that never drops; a genotype that says its rate has its own."""
-        settings = self.experiment.drop
-        own = None if genotype is None else dict(genotype.options).get("p")
-        p = settings.p if own is None else float(own)
-        return make_schedule(settings.schedule, p if drop else 0.0, depth=settings.depth, clock=settings.clock)
+        schedule = drop_schedule(self.experiment.drop, genotype)
+        return schedule if drop else schedule.changed(p=0.0)
 
     def global_share(self, genotype: Genotype, *, drop: bool = True) -> Schedule | None:
         """The share of single columns over time; None where the policy says it, or there are no columns."""
@@ -144,6 +142,13 @@ class Training:
         parts = result.history[-1].parts if result.valid else evaluate_parts(network, self.data.test, self.data)
         checkpoint.unlink(missing_ok=True)
         return Outcome(score.accuracy, score.loss, self.cost(genotype), time.monotonic() - started, network, parts)
+
+
+def drop_schedule(settings: DropSettings, genotype: Genotype | None = None) -> Schedule:
+    """The drop schedule of an experiment; a genotype that says its rate has its own."""
+    own = None if genotype is None else dict(genotype.options).get("p")
+    p = settings.p if own is None else float(own)
+    return make_schedule(settings.schedule, p, depth=settings.depth, clock=settings.clock)
 
 
 def discrete(experiment: Experiment) -> Experiment:

@@ -56,6 +56,32 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     return state
 
 
+def load_own(path: Path, identity: Mapping[str, Any], what: str, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint that was written with this `identity`.
+
+    Args:
+        path: the file.
+        identity: what must be equal for `what`, a training or a search, to go on.
+        what: names it in errors.
+        device: where tensors go.
+
+    Raises:
+        RunFolderError: the file is missing or damaged, or belongs to another one: every difference, one line each.
+    """
+    state = load(path, device)
+    there = state.get("identity")
+    if not isinstance(there, dict):
+        raise RunFolderError(f"{path}: no checkpoint of a {what}: its identity is missing")
+    lines = [
+        f"{path}: belongs to another {what}: {key} is {there.get(key)!r} there, {value!r} here"
+        for key, value in identity.items()
+        if there.get(key) != value
+    ]
+    if lines:
+        raise RunFolderError(*lines)
+    return state
+
+
 def save_weights(path: Path, network: nn.Module, metadata: Mapping[str, str]) -> None:
     """Write a network's parameters and buffers as safetensors.
 

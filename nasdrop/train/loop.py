@@ -243,18 +243,7 @@ class _Training:
         Raises:
             RunFolderError: it is damaged or belongs to another training.
         """
-        state = checkpoints.load(path, self.device)
-        identity = self._identity()
-        there = state.get("identity")
-        if not isinstance(there, dict):
-            raise RunFolderError(f"{path}: no checkpoint of a training: its identity is missing")
-        lines = [
-            f"{path}: belongs to another training: {key} is {there.get(key)!r} there, {value!r} here"
-            for key, value in identity.items()
-            if there.get(key) != value
-        ]
-        if lines:
-            raise RunFolderError(*lines)
+        state = checkpoints.load_own(path, self._identity(), "training", self.device)
         try:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])

@@ -374,6 +374,16 @@ def test_a_column_is_exported_as_the_network_restricted_to_it(nasdrop, fractal_f
         torch.testing.assert_close(load(tmp_path / "plain.pt")(images), wanted)
 
 
+def test_the_bundle_of_a_fractal_tells_its_own_rate_and_what_is_left_out(nasdrop, fractal_folder, tmp_path):
+    code, _, err = nasdrop("export", fractal_folder, "--all", "--out", tmp_path / "bundle")
+    assert code == 0, err
+    card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    options = dict(Genotype.read(str(fractal_folder / "genotype.json")).options)
+    assert f"to p = {float(options['p']):g}," in card
+    assert "| `network.py` | left out: format source: writes a fractal network column by column" in card
+    assert (tmp_path / "bundle" / "network.onnx").exists() and not (tmp_path / "bundle" / "network.py").exists()
+
+
 def test_what_a_fractal_cannot_export(nasdrop, fractal_folder, run_folder):
     for arguments, line in (
         ((fractal_folder, "--column", "9"), "column: must be one of 0, 1, "),

@@ -280,18 +280,7 @@ class Loop:
         checkpoints.save(self.checkpoint, state)
 
     def _resume(self) -> None:
-        state = checkpoints.load(self.checkpoint, self.training.device)
-        identity = self._identity()
-        there = state.get("identity")
-        if not isinstance(there, dict):
-            raise RunFolderError(f"{self.checkpoint}: no checkpoint of a search: its identity is missing")
-        lines = [
-            f"{self.checkpoint}: belongs to another search: {key} is {there.get(key)!r} there, {value!r} here"
-            for key, value in identity.items()
-            if there.get(key) != value
-        ]
-        if lines:
-            raise RunFolderError(*lines)
+        state = checkpoints.load_own(self.checkpoint, self._identity(), "search", self.training.device)
         try:
             self.history = [SearchEpoch.from_state(report) for report in state["history"]]
             self.step, self.totals = state["step"], state["totals"]
