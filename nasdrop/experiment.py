@@ -339,6 +339,7 @@ def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
         ("run folder", folder.path),
         ("space", f"{training.space.name}: {training.space.size:.3g} genotypes"),
         ("data", f"{data.name}: {len(data.train)} train, {len(data.valid)} validation, {len(data.test)} test images"),
+        *([("", data.note)] if data.note else []),
         (
             "network",
             f"{experiment.network.num_cells} cells, {experiment.network.channels} channels "

@@ -26,6 +26,7 @@ _FREE_KEYS = (
     "threads",
     "workers",
     "data.root",
+    "data.loader_workers",
     "search.trials",
     "search.timeout_minutes",
     "search.process_hours",

@@ -1,4 +1,4 @@
-"""Batches from images that lie on the device: shuffled and augmented for training, in order for evaluation.
+"""Batches of images: shuffled and augmented for training, in order for evaluation.
 
 Order and augmentation of an epoch are a pure function of (seed, epoch), so a resumed run sees what an unbroken one saw.
 """
@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from nasdrop.settings import WeightSettings
 from nasdrop.train.augment import crop, cutout, flip, normalise
-from nasdrop.train.data import Dataset, Images
+from nasdrop.train.data import AnyImages, Dataset
 from nasdrop.train.device import derive_seed
 
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -31,13 +31,13 @@ def arrange(network: nn.Module, layout: torch.memory_format) -> None:
             module.weight.data = module.weight.data.contiguous(memory_format=layout)
 
 
-def num_steps(images: Images, batch_size: int) -> int:
+def num_steps(images: AnyImages, batch_size: int) -> int:
     """Steps of one epoch: only whole batches, so that all steps have one shape; at least one."""
     return max(1, len(images) // batch_size)
 
 
 def train_batches(
-    images: Images, data: Dataset, settings: WeightSettings, *, seed: int, epoch: int
+    images: AnyImages, data: Dataset, settings: WeightSettings, *, seed: int, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of shuffled, augmented, normalised batches.
 
@@ -58,23 +58,23 @@ def train_batches(
     order = order.to(device)
     generator = Generator(device).manual_seed(derive_seed(seed, epoch, "augment"))
     mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
-    layout = memory_format(images.pixels.dim(), channels_last=settings.channels_last)
-    for step in range(num_steps(images, settings.batch_size)):
-        chosen = order[step * settings.batch_size : (step + 1) * settings.batch_size]
-        pixels = crop(images.pixels[chosen], settings.crop_padding, generator)
+    layout = memory_format(len(images.shape) + 1, channels_last=settings.channels_last)
+    chosen = torch.split(order, settings.batch_size)[: num_steps(images, settings.batch_size)]
+    for stored, labels in images.batches(chosen):
+        pixels = crop(stored, settings.crop_padding, generator)
         if settings.flip:
             pixels = flip(pixels, generator)
         batch = normalise(pixels.contiguous(memory_format=layout), mean, std)
-        yield cutout(batch, settings.cutout, generator), images.labels[chosen]
+        yield cutout(batch, settings.cutout, generator), labels
 
 
 def eval_batches(
-    images: Images, data: Dataset, *, batch_size: int, channels_last: bool
+    images: AnyImages, data: Dataset, *, batch_size: int, channels_last: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All images in order, normalised; the last batch may be smaller."""
     device = images.labels.device
     mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
-    layout = memory_format(images.pixels.dim(), channels_last=channels_last)
-    for start in range(0, len(images), batch_size):
-        pixels = images.pixels[start : start + batch_size].contiguous(memory_format=layout)
-        yield normalise(pixels, mean, std), images.labels[start : start + batch_size]
+    layout = memory_format(len(images.shape) + 1, channels_last=channels_last)
+    order = [slice(start, start + batch_size) for start in range(0, len(images), batch_size)]
+    for pixels, labels in images.batches(order):
+        yield normalise(pixels.contiguous(memory_format=layout), mean, std), labels

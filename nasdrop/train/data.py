@@ -1,10 +1,10 @@
-"""Data sets in memory: pixels as they are stored, fixed stratified splits, statistics of the training split alone.
+"""Data sets: pixels as they are stored, fixed stratified splits, statistics of the training split alone.
 
 Shapes: N images, C channels, spatial axes (L), (H, W) or (D, H, W).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -12,37 +12,20 @@ from torch import Tensor
 
 from nasdrop.errors import DataError
 from nasdrop.settings import DataSettings
-from nasdrop.train.readers import Labels
-from nasdrop.train.sources import read
+from nasdrop.train.images import AnyImages, Images, StoredImages, in_memory, joined
+from nasdrop.train.listings import Listing, refuse
+from nasdrop.train.order import stratified_order
+from nasdrop.train.sizes import look, streams
+from nasdrop.train.sources import Part, read
+
+__all__ = ["AnyImages", "Dataset", "Images", "StoredImages", "load", "split", "statistics", "stratified_order"]
 
 TEST_FRACTION = 0.2  # of a data set that comes without a test split: 360 (rounded up) of the 1,797 digits
 SPLIT_SEED = (
     0  # splits are a part of the data set, not of a run: every seed of a run trains and scores on the same ones
 )
 _CHUNK = 4096  # images at a time while statistics are computed in fp64
-
-
-@dataclass(frozen=True)
-class Images:
-    """Labelled images.
-
-    Attributes:
-        pixels: (N, C, *spatial), uint8; float32 where a user's archive holds other numbers than bytes.
-        labels: (N,), int64.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def to(self, device: torch.device | str) -> "Images":
-        """The same images on a device."""
-        return Images(self.pixels.to(device), self.labels.to(device))
-
-    def __getitem__(self, index: Tensor | slice) -> "Images":
-        return Images(self.pixels[index], self.labels[index])
+_SAMPLE = 1024  # images on disk that statistics are taken from, in proportion of the classes
 
 
 @dataclass(frozen=True)
@@ -61,9 +44,9 @@ class Dataset:
     """
 
     name: str
-    train: Images
-    valid: Images
-    test: Images
+    train: AnyImages
+    valid: AnyImages
+    test: AnyImages
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -77,7 +60,7 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, ...]:
         """(C, *spatial) of one image."""
-        return tuple(self.train.pixels.shape[1:])
+        return self.train.shape
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on a device, all of it."""
@@ -85,19 +68,16 @@ class Dataset:
 
     def merged(self) -> "Dataset":
         """Train and valid as one training split, with its own statistics; valid is empty."""
-        train = Images(
-            torch.cat([self.train.pixels, self.valid.pixels]), torch.cat([self.train.labels, self.valid.labels])
-        )
-        mean, std = statistics(train.pixels)
+        train = joined(self.train, self.valid)
+        mean, std = normalisation(train)
         return replace(self, train=train, valid=self.valid[:0], mean=mean, std=std)
 
     def limited(self, count: int, *, seed: int = SPLIT_SEED) -> "Dataset":
         """A stratified sample of `count` training images with its own statistics; 0 or a large count: all."""
         if count == 0 or count >= len(self.train):
             return self
-        chosen = np.sort(stratified_order(self.train.labels.cpu().numpy(), seed)[:count])
-        train = self.train[torch.from_numpy(chosen).to(self.train.labels.device)]
-        mean, std = statistics(train.pixels)
+        train = sample(self.train, count, seed)
+        mean, std = normalisation(train)
         return replace(self, train=train, mean=mean, std=std)
 
 
@@ -114,10 +94,7 @@ def load(settings: DataSettings, seed: int = SPLIT_SEED) -> Dataset:
         DataError: a file is missing, damaged or of another shape, or a split would be empty.
     """
     source = read(settings)
-    parts = {
-        name: Images(torch.from_numpy(pixels), torch.from_numpy(labels))
-        for name, (pixels, labels) in source.parts.items()
-    }
+    parts, note = _images(source.parts, source.listing, settings)
     train = parts["train"]
     if "test" not in parts:
         parts["test"], train = split(train, TEST_FRACTION, seed)
@@ -126,11 +103,32 @@ def load(settings: DataSettings, seed: int = SPLIT_SEED) -> Dataset:
     if min(len(train), len(parts["valid"]), len(parts["test"])) == 0:
         sizes = f"{len(train)} for training, {len(parts['valid'])} for validation, {len(parts['test'])} for test"
         raise DataError(f"data: every split must have images, got {sizes}")
-    mean, std = statistics(train.pixels)
-    return Dataset(settings.name, train, parts["valid"], parts["test"], source.classes, mean, std, source.note)
+    mean, std = normalisation(train)
+    note = "; ".join(filter(None, (source.note, note)))
+    return Dataset(settings.name, train, parts["valid"], parts["test"], source.classes, mean, std, note)
 
 
-def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
+def _images(
+    parts: Mapping[str, Part], listing: Listing | None, settings: DataSettings
+) -> tuple[dict[str, AnyImages], str]:
+    """The images of each part, and what was done to them; `parts` are rows of the listing, where there is one."""
+    arrays = {name: (torch.from_numpy(first), torch.from_numpy(labels)) for name, (first, labels) in parts.items()}
+    if listing is None:
+        return {name: Images(pixels, labels) for name, (pixels, labels) in arrays.items()}, ""
+    found = look(listing)
+    shape = found.shape(settings)
+    stored = {
+        name: StoredImages(listing, rows, labels, shape, settings.loader_workers)
+        for name, (rows, labels) in arrays.items()
+    }
+    note = f"pictures of {found.describe()} pixels, brought to {shape[2]} x {shape[1]} in {shape[0]} channels"
+    if streams(settings, len(listing.names), shape):
+        refuse(found.faults)
+        return dict(stored), f"{note}; read from disk by {settings.loader_workers} workers while training"
+    return dict(in_memory(stored)), note
+
+
+def split(images: AnyImages, fraction: float, seed: int) -> tuple[AnyImages, AnyImages]:
     """A stratified part of the images, and the rest; both in the order of the file.
 
     Args:
@@ -144,22 +142,19 @@ def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
     return images[first], images[rest]
 
 
-def stratified_order(labels: Labels, seed: int) -> Labels:
-    """A shuffled order of which every beginning holds the classes in proportion, to within one image a class.
+def sample(images: AnyImages, count: int, seed: int = SPLIT_SEED) -> AnyImages:
+    """A stratified sample, in the order of the file; all of them where there are no more."""
+    chosen = np.sort(stratified_order(images.labels.cpu().numpy(), seed)[:count])
+    return images[torch.from_numpy(chosen).to(images.labels.device)]
 
-    Within its class, the image of rank r among n takes the place (r + 1/2) / n; sorting by place interleaves the
-    classes. The shuffle sorts the raw output of PCG64, whose stream NumPy promises to keep in all versions.
-    """
-    keys = np.random.PCG64(seed).random_raw(len(labels))
-    shuffled = np.argsort(keys, kind="stable")
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    counts = np.bincount(labels)
-    ends = np.cumsum(counts)
-    place = np.empty(len(labels))
-    for start, end in pairwise([0, *ends]):
-        if end > start:
-            place[by_class[start:end]] = (np.arange(end - start) + 0.5) / (end - start)
-    return shuffled[np.argsort(place[shuffled], kind="stable")]
+
+def normalisation(images: AnyImages) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel; of a stratified sample where the images are on disk."""
+    if isinstance(images, Images):
+        return statistics(images.pixels)
+    taken = sample(images, _SAMPLE)
+    assert isinstance(taken, StoredImages)  # noqa: S101 - a part of what was given
+    return statistics(in_memory({"": taken})[""].pixels)
 
 
 def statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,15 +1,13 @@
 """Images kept as JPEG files inside a NumPy archive, decoded once into bytes."""
 
-import io
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from nasdrop.errors import DataError
 from nasdrop.train.archives import Array
+from nasdrop.train.pictures import opened
 from nasdrop.train.readers import Bytes
 
 
@@ -33,22 +31,14 @@ def read_jpegs(path: Path, part: str, arrays: Mapping[str, Array], side: int = 3
         raise DataError(f"{path}[{part}_offsets]: must rise from 0 to {len(stream)}, the length of {part}_jpeg")
     content = stream.tobytes()
     pixels = np.empty((len(labels), 3, side, side), dtype=np.uint8)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for index, (start, end) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)):
-            pixels[index] = _decode(f"{path}[{part}_jpeg] image {index}", content[start:end], side)
+    for index, (start, end) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)):
+        pixels[index] = _decode(f"{path}[{part}_jpeg] image {index}", content[start:end], side)
     return pixels, labels
 
 
 def _decode(place: str, content: bytes, side: int) -> Bytes:
     """One JPEG as (3, side, side); its size is checked before a pixel is decoded."""
-    try:
-        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
-            if image.size != (side, side):
-                raise DataError(f"{place}: must be {side} x {side} pixels, got {image.size[0]} x {image.size[1]}")
-            return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    except DataError:
-        raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{place}: is no whole JPEG file ({reason[:120]})") from error
+    with opened(place, content, ["JPEG"]) as image:
+        if image.size != (side, side):
+            raise DataError(f"{place}: must be {side} x {side} pixels, got {image.size[0]} x {image.size[1]}")
+        return np.asarray(image.convert("RGB")).transpose(2, 0, 1)

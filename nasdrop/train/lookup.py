@@ -22,6 +22,7 @@ _DAMAGE = (
     KeyError,
     TypeError,
     SyntaxError,
+    IndexError,
     OverflowError,
     MemoryError,
     RuntimeError,
@@ -63,8 +64,8 @@ def find_file(names: Sequence[str], folders: Sequence[Path], advice: str) -> Pat
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while `path` is read into one DataError line that names it."""
+def reading(path: Path | str) -> Iterator[None]:
+    """Turn what goes wrong while `path`, or another place of that name, is read into one DataError line."""
     try:
         yield
     except DataError:

@@ -146,7 +146,7 @@ class _Training:
 
     def __post_init__(self) -> None:
         self.device = self.data.train.labels.device
-        layout = memory_format(self.data.train.pixels.dim(), channels_last=self.settings.channels_last)
+        layout = memory_format(len(self.data.shape) + 1, channels_last=self.settings.channels_last)
         self.network.to(self.device)
         arrange(self.network, layout)
         self.parameters = [weight for weight in self.network.parameters() if weight.requires_grad]

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from nasdrop.errors import DataError
 from nasdrop.train.batches import eval_batches
-from nasdrop.train.data import Dataset, Images
+from nasdrop.train.data import AnyImages, Dataset
 from nasdrop.train.device import isolated_rng
 
 Autocast = Literal["none", "bfloat16", "float16"]
@@ -38,7 +38,7 @@ class Score:
 
 def evaluate(
     network: nn.Module,
-    images: Images,
+    images: AnyImages,
     data: Dataset,
     *,
     batch_size: int = 512,
@@ -73,7 +73,7 @@ def evaluate(
 
 
 def evaluate_parts(
-    network: nn.Module, images: Images, data: Dataset, *, autocast: Autocast = "none", channels_last: bool = True
+    network: nn.Module, images: AnyImages, data: Dataset, *, autocast: Autocast = "none", channels_last: bool = True
 ) -> dict[str, float]:
     """Accuracy in [0, 1] of each part that a network wants scored beside itself: of the modules of its `parts()`."""
     parts: Callable[[], Mapping[str, nn.Module]] | None = getattr(network, "parts", None)

@@ -10,11 +10,13 @@ from nasdrop.errors import DataError, suggest
 from nasdrop.settings import DataSettings
 from nasdrop.train.archives import PARTS, Array, UserArchive, read_npz
 from nasdrop.train.jpegs import read_jpegs
+from nasdrop.train.listings import Listing, list_csv, list_folder
 from nasdrop.train.lookup import data_root, find_file
 from nasdrop.train.readers import Labels, check_labels, read_cifar, read_idx, read_names
 
 Part = tuple[Array, Labels]
 
+_OURS = "the test split is ours"
 _FASHION_SYSTEM = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 _FASHION_CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 _CIFAR_ADVICE = "download {} (the binary version) from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it"
@@ -31,11 +33,13 @@ class Source:
             them.
         classes: the names of the labels.
         note: what a reader of the figures must know; empty if nothing.
+        listing: of picture files that are not read yet; `parts` then hold places in it, (N,), instead of pixels.
     """
 
     parts: Mapping[str, Part]
     classes: tuple[str, ...]
     note: str = ""
+    listing: Listing | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,9 @@ def read(settings: DataSettings) -> Source:
 def _kind(settings: DataSettings) -> Kind:
     if settings.name not in SOURCES:
         raise DataError(f"data.name: must be a data set, got {settings.name!r}; {suggest(settings.name, SOURCES)}")
-    if settings.file and settings.name != "npz":
-        raise DataError(f"data.file: is read for data.name = 'npz' only, got {settings.file!r} for {settings.name!r}")
+    if settings.file and settings.name not in ("npz", "csv"):
+        rule = "is read for data.name = 'npz' and 'csv' only"
+        raise DataError(f"data.file: {rule}, got {settings.file!r} for {settings.name!r}")
     return SOURCES[settings.name]
 
 
@@ -91,7 +96,7 @@ def _read_digits(_files: tuple[Path, ...]) -> Source:
 
     digits = load_digits()
     pixels = digits.images.astype(np.uint8)[:, None]
-    return Source({"train": (pixels, digits.target.astype(np.int64))}, _numbers(10), "the test split is ours")
+    return Source({"train": (pixels, digits.target.astype(np.int64))}, _numbers(10), _OURS)
 
 
 # ---- Fashion-MNIST ----------------------------------------------------------------------------------------------
@@ -172,19 +177,52 @@ def _read_jpeg(files: tuple[Path, ...]) -> Source:
 
 
 def _find_npz(settings: DataSettings) -> tuple[Path, ...]:
+    return _find_own(settings, "write it with numpy.savez(file, x=..., y=...)")
+
+
+def _find_csv(settings: DataSettings) -> tuple[Path, ...]:
+    return _find_own(settings, "write one line a picture under the titles path,label")
+
+
+def _find_own(settings: DataSettings, advice: str) -> tuple[Path, ...]:
     if not settings.file:
-        raise DataError("data.file: must name the .npz file for data.name = 'npz', got ''")
-    return (find_file((settings.file,), (data_root(settings),), "write it with numpy.savez(file, x=..., y=...)"),)
+        raise DataError(f"data.file: must name the .{settings.name} file for data.name = {settings.name!r}, got ''")
+    return (find_file((settings.file,), (data_root(settings),), advice),)
+
+
+def _find_folder(settings: DataSettings) -> tuple[Path, ...]:
+    if not settings.root:
+        raise DataError("data.root: must name the folder with one folder a class for data.name = 'folder', got ''")
+    return (data_root(settings),)
 
 
 def _read_npz(files: tuple[Path, ...]) -> Source:
     (path,) = files
     archive = UserArchive(path)
-    chosen = {name: archive.parts == index for index, name in enumerate(PARTS)}
-    parts = {name: (archive.pixels[rows], archive.labels[rows]) for name, rows in chosen.items() if rows.any()}
-    if "train" not in parts:
-        raise DataError(f"{path}[split]: must leave samples to train on, got none")
-    return Source(parts, archive.classes, "" if "test" in parts else "the test split is ours")
+    parts = _by_part(path, archive.pixels, archive.labels, archive.parts)
+    return Source(parts, archive.classes, "" if "test" in parts else _OURS)
+
+
+def _read_folder(files: tuple[Path, ...]) -> Source:
+    return _of_listing(files[0], list_folder(files[0]))
+
+
+def _read_csv(files: tuple[Path, ...]) -> Source:
+    return _of_listing(files[0], list_csv(files[0]))
+
+
+def _of_listing(place: Path, listing: Listing) -> Source:
+    parts = _by_part(place, np.arange(len(listing.names)), listing.labels, listing.parts)
+    return Source(parts, listing.classes, "" if "test" in parts else _OURS, listing)
+
+
+def _by_part(place: Path, samples: Array, labels: Labels, parts: Labels) -> dict[str, Part]:
+    """Samples and labels of each part that has any."""
+    chosen = {name: parts == index for index, name in enumerate(PARTS)}
+    found = {name: (samples[rows], labels[rows]) for name, rows in chosen.items() if rows.any()}
+    if "train" not in found:
+        raise DataError(f"{place}[split]: must leave samples to train on, got none")
+    return found
 
 
 SOURCES: dict[str, Kind] = {
@@ -194,4 +232,6 @@ SOURCES: dict[str, Kind] = {
     "cifar10_jpeg": Kind(_find_jpeg, _read_jpeg),
     "cifar100": Kind(_find_cifar100, _read_cifar100),
     "npz": Kind(_find_npz, _read_npz),
+    "folder": Kind(_find_folder, _read_folder),
+    "csv": Kind(_find_csv, _read_csv),
 }

@@ -12,14 +12,14 @@ from torch import nn
 
 from nasdrop.errors import DataError
 from nasdrop.train.batches import eval_batches
-from nasdrop.train.data import Dataset, Images
+from nasdrop.train.data import AnyImages, Dataset
 from nasdrop.train.device import isolated_rng
 from nasdrop.train.score import eval_mode
 
 _Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
-def reestimate(network: nn.Module, images: Images, data: Dataset, *, batch_size: int = 256) -> int:
+def reestimate(network: nn.Module, images: AnyImages, data: Dataset, *, batch_size: int = 256) -> int:
     """Set the running statistics of the batch norms that the network's evaluation uses; the weights stay.
 
     Everything but these batch norms is in evaluation mode, so dropout and path drop are off. What the network does not
