@@ -70,7 +70,7 @@ def validate(model: type[Model], tree: Tree, place: str, overrides: Sequence[Ove
     if _quote_texts(model, tree, details, overrides):  # `name=1` was meant as the text "1"
         return validate(model, tree, place, overrides)
     by_keys = {override.keys: override.text for override in overrides}
-    raise ConfigError(*dict.fromkeys(_line(model, detail, place, by_keys) for detail in details))
+    raise ConfigError(*dict.fromkeys(line for detail in details for line in _lines(model, detail, place, by_keys)))
 
 
 def parse_override(text: str) -> Override:
@@ -145,12 +145,24 @@ def _quote_texts(
     return changed
 
 
-def _line(model: type[BaseModel], detail: ErrorDetails, place: str, overrides: Mapping[tuple[str, ...], str]) -> str:
+def _lines(
+    model: type[BaseModel], detail: ErrorDetails, place: str, overrides: Mapping[tuple[str, ...], str]
+) -> list[str]:
     keys, table = _locate(model, detail["loc"])
-    where = next(
+    if detail["type"] == "value_error":  # a model's own rule: a line a mistake, each begins with its key and a colon
+        rules = [line.partition(": ")[::2] for line in str(detail["ctx"]["error"]).splitlines()]
+        return [f"{_where((*keys, *key.split('.')), place, overrides)}: {rule}" for key, rule in rules]
+    return [_line(detail, keys, table, _where(keys, place, overrides))]
+
+
+def _where(keys: tuple[str, ...], place: str, overrides: Mapping[tuple[str, ...], str]) -> str:
+    return next(
         (f"override {text}" for keys_given, text in overrides.items() if keys[: len(keys_given)] == keys_given),
         f"{place}: {'.'.join(keys)}" if keys else place,
     )
+
+
+def _line(detail: ErrorDetails, keys: tuple[str, ...], table: type[BaseModel] | None, where: str) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown key; {suggest(keys[-1], table.model_fields if table else ())}"
     if detail["type"] == "missing":

@@ -3,7 +3,7 @@
 import json
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +25,7 @@ from nasdrop.searchers.gradient.part import build_supernet
 from nasdrop.searchers.gradient.ranks import Ranks, joined, own_device
 from nasdrop.searchers.gradient.search import GradientSearch
 from nasdrop.searchers.gradient.stages import stages
+from nasdrop.searchers.inherited import InheritedEvaluator, trained_supernet
 from nasdrop.searchers.result import Observer, SearchResult, Silent
 from nasdrop.searchers.storage import open_study, place_of, publish, without_password
 from nasdrop.searchers.study import StudySearch
@@ -103,7 +104,7 @@ def run(
     """Experiment -> space -> search -> genotype -> network -> files; `space`, if given, is the experiment's."""
     space = space or load_space(experiment.space)
     settings = experiment.search
-    if isinstance(settings, StudySettings) and settings.evaluator != "training":
+    if isinstance(settings, StudySettings) and settings.evaluator in ("table", "python"):
         return run_untrained(experiment, settings, space, folder, observer, function)
     device = own_device(choose_device(experiment.device))
     set_threads(experiment.threads)
@@ -166,13 +167,27 @@ def search_cells(training: Training, folder: RunFolder, observer: Observer, rank
     if isinstance(settings, StudySettings):
         if ranks.world_size > 1:
             raise ConfigError(f"search.kind: only a search by gradient is shared by torchrun, got {settings.kind!r}")
-        evaluator = TrainingEvaluator(training, settings.epochs, experiment.seed)
+        evaluator = partial(evaluator_of, training, settings, observer)
         return search_study(experiment, settings, training.space, evaluator, folder, observer)
     checkpoint = folder.checkpoints / "search.pt"
     result = GradientSearch(training, settings, checkpoint=checkpoint, observer=observer, ranks=ranks).run()
     if ranks.leads:
         write_cell(result, folder)
     return result
+
+
+def evaluator_of(
+    training: Training, settings: StudySettings, observer: Observer, stop: threading.Event | None = None
+) -> Evaluator:
+    """How a study's cells get their values from data; inherited weights are trained here, or waited for.
+
+    Raises:
+        Stopped: `stop` was set before they were there.
+    """
+    if settings.evaluator == "inherited":
+        supernet = trained_supernet(training, settings.supernet, observer, stop)
+        return InheritedEvaluator(training, supernet, settings.supernet, settings.costs)
+    return TrainingEvaluator(training, settings.epochs, training.experiment.seed)
 
 
 def write_cell(result: SearchResult, folder: RunFolder) -> None:
@@ -185,17 +200,20 @@ def search_study(
     experiment: Experiment,
     settings: StudySettings,
     space: SearchSpace,
-    evaluator: Evaluator,
+    evaluator: Callable[[], Evaluator],
     folder: RunFolder,
     observer: Observer,
 ) -> SearchResult:
-    """The Optuna study, here or in worker processes; the best cell goes into the run folder."""
+    """The Optuna study, here or in worker processes; the best cell goes into the run folder.
+
+    The evaluator is made when the study is there for others to see.
+    """
     place, name = place_of(folder, experiment)
     study = open_study(place, name, observer, len(settings.costs))
     if isinstance(place, str):
         publish(study, folder, experiment)
         observer.note(f"other hosts join by: nasdrop worker --storage {without_password(place)} --study {name}")
-    search = StudySearch(space, settings, evaluator, study=study, seed=experiment.seed, observer=observer)
+    search = StudySearch(space, settings, evaluator(), study=study, seed=experiment.seed, observer=observer)
     workers = worker_commands(folder.path, experiment)
     result = search_with(search, workers, folder) if len(workers) > 1 else search.run()
     write_cell(result, folder)
@@ -251,7 +269,7 @@ def run_untrained(
             ("values", f"{settings.table.value} of {table.name}" if table else "a function of the caller's"),
         ]
         observer.planned(facts, ())
-        result = search_study(experiment, settings, space, evaluator, folder, observer)
+        result = search_study(experiment, settings, space, lambda: evaluator, folder, observer)
         measured = look_up(table, result, observer)
         summary = {
             "validation_accuracy": result.score,
@@ -325,16 +343,20 @@ def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
     experiment, data, settings = training.experiment, training.data, training.experiment.search
     genotype = training.space.sample(random.Random(experiment.seed))  # noqa: S311 - any cell shows the rates
     network: nn.Module
-    if isinstance(settings, StudySettings):
-        network = training.network(genotype)
-        cost, drop = training.cost(genotype), experiment.drop
+    drop, epochs = experiment.drop, settings.epochs
+    if isinstance(settings, StudySettings) and settings.evaluator == "training":
+        network, cost = training.network(genotype), training.cost(genotype)
         plan = f"{settings.trials} trials of at most {settings.epochs} epochs, {settings.sampler}"
     else:
-        network = build_supernet(training, settings, settings.num_cells)
-        cost, drop = training.discrete().cost(genotype), experiment.drop
-        epochs = settings.epochs * len(stages(settings))
-        plan = f"{settings.strategy}, {epochs} epochs: {settings.num_cells} cells, {settings.channels} channels"
-    scheduler = DropScheduler(network, training.schedule(genotype), epochs=settings.epochs)
+        supernet = settings.supernet if isinstance(settings, StudySettings) else settings
+        network, cost = build_supernet(training, supernet, supernet.num_cells), training.discrete().cost(genotype)
+        size = f"{supernet.num_cells} cells, {supernet.channels} channels"
+        epochs = supernet.epochs
+        if isinstance(settings, StudySettings):
+            plan = f"{settings.trials} cells, {settings.sampler}, by a supernet's weights after {epochs} epochs: {size}"
+        else:
+            plan = f"{settings.strategy}, {epochs * len(stages(settings))} epochs: {size}"
+    scheduler = DropScheduler(network, training.schedule(genotype), epochs=epochs)
     facts = [
         ("run folder", folder.path),
         ("space", f"{training.space.name}: {training.space.size:.3g} genotypes"),

@@ -4,9 +4,9 @@ Pydantic models, strict: a quoted number or `true` is not a probability, an unkn
 (spaces, data sets, schedules) are plain strings here; the room that owns a component knows its names.
 """
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -114,6 +114,32 @@ class TrainSettings(WeightSettings):
     auxiliary_weight: float = Field(0.4, ge=0, description="weight of the auxiliary head's loss")
 
 
+class SupernetSettings(WeightSettings):
+    """A supernet, and how its weights are trained; the defaults are DARTS's."""
+
+    epochs: PositiveInt = 50
+    batch_size: PositiveInt = 64
+    learning_rate: float = Field(0.025, gt=0, description="of the weights, at the start of the cosine")
+    final_learning_rate: float = Field(0.001, ge=0, description="of the weights, at the end of the cosine")
+    autocast: Literal["none", "bfloat16"] = "none"
+    channels: PositiveInt = Field(16, description="of the supernet's first cells")
+    num_cells: PositiveInt = Field(8, description="of the supernet")
+    layout: Literal["packed", "reference"] = Field("packed", description="how the supernet computes; the same sums")
+    checkpoint_cells: bool = Field(default=False, description="recompute each cell in backward: less memory, more time")
+    checkpoint_steps: PositiveInt = Field(200, description="steps between checkpoints; one more at every epoch's end")
+
+
+class ScoringSettings(Settings):
+    """How a cell is scored with weights that it inherits."""
+
+    statistics_batches: PositiveInt = Field(8, description="training batches that batch norm is re-estimated on")
+    score_images: int = Field(0, ge=0, description="validation images that a cell is scored on; 0: all")
+
+
+class InheritedSettings(SupernetSettings, ScoringSettings):
+    """The supernet of a study whose cells are not trained: a uniformly sampled cell a step (arXiv:1904.00420)."""
+
+
 class TableSettings(Settings):
     """Which measured table a search looks its cells up in."""
 
@@ -127,9 +153,12 @@ class StudySettings(Settings):
     kind: Literal["study"] = "study"
     trials: PositiveInt = 20
     epochs: PositiveInt = Field(8, description="most epochs of one trial; a pruned trial has fewer")
-    evaluator: Literal["training", "table", "python"] = Field(
-        "training", description="what a cell's value is: trained, looked up, or by `nasdrop.search(..., evaluator=...)`"
+    evaluator: Literal["training", "inherited", "table", "python"] = Field(
+        "training",
+        description="what a cell's value is: trained, scored with a supernet's weights, looked up, "
+        "or by `nasdrop.search(..., evaluator=...)`",
     )
+    supernet: InheritedSettings = InheritedSettings()
     table: TableSettings = TableSettings()
     costs: Rows[str] = Field(
         (), description="minimised beside the value: parameters, multiply_adds, or what else the evaluator tells"
@@ -151,21 +180,20 @@ class StudySettings(Settings):
         600.0, gt=0, description="without one, a worker on another host counts as dead; longer than any outage"
     )
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Refuse what would have live workers count as dead."""
+        if self.grace_seconds <= self.heartbeat_seconds:
+            rule = f"must be greater than heartbeat_seconds, {self.heartbeat_seconds:g}"
+            raise ValueError(f"grace_seconds: {rule}, got {self.grace_seconds:g}")
+        return self
 
-class GradientSettings(WeightSettings):
+
+class GradientSettings(SupernetSettings):
     """A search by gradient over one supernet: what all strategies share; the defaults are DARTS's."""
 
     kind: Literal["gradient"]
     strategy: str
-    epochs: PositiveInt = 50
-    batch_size: PositiveInt = 64
-    learning_rate: float = Field(0.025, gt=0, description="of the weights, at the start of the cosine")
-    final_learning_rate: float = Field(0.001, ge=0, description="of the weights, at the end of the cosine")
-    autocast: Literal["none", "bfloat16"] = "none"
-    channels: PositiveInt = Field(16, description="of the supernet's first cells")
-    num_cells: PositiveInt = Field(8, description="of the supernet")
-    layout: Literal["packed", "reference"] = Field("packed", description="how the supernet computes; the same sums")
-    checkpoint_cells: bool = Field(default=False, description="recompute each cell in backward: less memory, more time")
     alpha_fraction: float = Field(
         0.5,
         ge=0,
@@ -180,7 +208,6 @@ class GradientSettings(WeightSettings):
     validation_epochs: int = Field(
         0, ge=0, description="train the found cell so long on the training split and score it on validation; 0: do not"
     )
-    checkpoint_steps: PositiveInt = Field(200, description="steps between checkpoints; one more at every epoch's end")
     hessian_epochs: int = Field(
         0, ge=0, description="epochs between dominant eigenvalues of the alpha Hessian; 0: none"
     )
@@ -270,7 +297,7 @@ class FairDartsSettings(GradientSettings):
     zero_one_weight: float = Field(10.0, ge=0, description="weight of the loss that drives the sigmoids to 0 or 1")
 
 
-class OneShotSettings(GradientSettings):
+class OneShotSettings(GradientSettings, ScoringSettings):
     """Uniformly sampled paths, then the best of many cells with inherited weights (SPOS, arXiv:1904.00420)."""
 
     strategy: Literal["one_shot"]
@@ -278,7 +305,6 @@ class OneShotSettings(GradientSettings):
     cells: PositiveInt = Field(100, description="random cells that are scored with inherited weights")
     generations: int = Field(0, ge=0, description="rounds in which the best cells are mutated and scored again")
     population: PositiveInt = Field(10, description="best cells that are mutated in each round")
-    statistics_batches: PositiveInt = Field(8, description="training batches that batch norm is re-estimated on")
 
 
 def search_kind(search: object) -> str:

@@ -6,9 +6,9 @@ from contextlib import suppress
 import torch
 
 from nasdrop.errors import ConfigError
-from nasdrop.experiment import make_training, train_candidates, without_published
+from nasdrop.experiment import evaluator_of, make_training, train_candidates, without_published
 from nasdrop.run_folder import RunFolder
-from nasdrop.searchers.evaluators import Evaluator, Stopped, TableEvaluator, TrainingEvaluator
+from nasdrop.searchers.evaluators import Evaluator, Stopped, TableEvaluator
 from nasdrop.searchers.finals import candidates, check
 from nasdrop.searchers.result import Observer
 from nasdrop.searchers.storage import find_study, place_of
@@ -50,17 +50,18 @@ def work(
     space = run_space(folder)
     set_threads(threads or experiment.threads or 1)
     where = choose_device(device or experiment.device)
-    StudySearch(
-        space,
-        settings,
-        _evaluator(experiment, settings, space, folder, where),
-        study=find_study(*place_of(folder, experiment)),
-        seed=experiment.seed,
-        observer=observer,
-        label=label,
-        device=str(where),
-        stop=stop,
-    ).work()
+    with suppress(Stopped):
+        StudySearch(
+            space,
+            settings,
+            _evaluator(experiment, settings, space, folder, where, observer, stop),
+            study=find_study(*place_of(folder, experiment)),
+            seed=experiment.seed,
+            observer=observer,
+            label=label,
+            device=str(where),
+            stop=stop,
+        ).work()
 
 
 def work_on_finals(
@@ -90,11 +91,17 @@ def work_on_finals(
 
 
 def _evaluator(
-    experiment: Experiment, settings: StudySettings, space: SearchSpace, folder: RunFolder, device: torch.device
+    experiment: Experiment,
+    settings: StudySettings,
+    space: SearchSpace,
+    folder: RunFolder,
+    device: torch.device,
+    observer: Observer,
+    stop: threading.Event | None,
 ) -> Evaluator:
     if settings.evaluator == "table":
         return TableEvaluator(Table.load(settings.table.name, space), settings.table.value, settings.costs)
     if settings.evaluator == "python":
         raise ConfigError("search.evaluator: 'python' is a function of the caller's, which no other process has")
     data = load(experiment.data).limited(experiment.data.train_limit)
-    return TrainingEvaluator(make_training(experiment, space, data, folder, device), settings.epochs, experiment.seed)
+    return evaluator_of(make_training(experiment, space, data, folder, device), settings, observer, stop)

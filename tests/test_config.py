@@ -107,3 +107,11 @@ def test_any_override_is_parsed_or_refused_in_one_line(text):
 def test_numbers_survive_an_override(number):
     value = config.parse_override(f"a={number!r}").value
     assert math.isclose(value, number, rel_tol=0, abs_tol=0)
+
+
+def test_a_rule_between_two_keys_names_the_key_and_the_override(write):
+    path = write('name = "a"\n[search]\nheartbeat_seconds = 700\n')
+    rule = "must be greater than heartbeat_seconds, 700, got"
+    assert lines(lambda: config.load(Experiment, path)) == (f"{path}: search.grace_seconds: {rule} 600",)
+    (line,) = lines(lambda: config.load(Experiment, path, ["search.grace_seconds=9"]))
+    assert line == f"override search.grace_seconds=9: {rule} 9"

@@ -60,6 +60,20 @@ def test_imports_run_downwards(path):
         assert below and (target == 0 or there in SEES.get(here, {there})), f"{here} imports {there}"
 
 
-def test_evaluators_never_import_optuna():
-    path = PACKAGE / "searchers" / "evaluators.py"
-    assert not any(module.split(".")[0] == "optuna" for module in imports(path))
+def reached(module: str, seen: set[str]) -> set[str]:
+    """A module of the package and all that it imports, directly or not."""
+    path = PACKAGE.parent / Path(*module.split(".")).with_suffix(".py")
+    path = path if path.exists() else path.with_suffix("") / "__init__.py"
+    if module in seen or not path.exists() or module == "nasdrop":  # whose public names are deferred
+        return seen | {module}
+    seen = seen | {module}
+    for other in imports(path):
+        seen = reached(other, seen)
+    return seen
+
+
+@pytest.mark.parametrize("name", ["evaluators", "inherited", "training", "finals"])
+def test_evaluators_never_import_optuna(name):
+    modules = reached(f"nasdrop.searchers.{name}", set())
+    assert "nasdrop.searchers.training" in modules
+    assert not any(module.split(".")[0] == "optuna" for module in modules)

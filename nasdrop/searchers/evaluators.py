@@ -1,10 +1,11 @@
-"""A genotype's value: by training it, by a table, or by a user's own function.
+"""A genotype's value: by training it, by a table, or by a user's own function; by inherited weights: `inherited.py`.
 
 Evaluators know no study; whoever asks decides when to stop, by raising in `report`.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -147,7 +148,7 @@ class TrainingEvaluator:
 
     def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
         """Train and score; see Evaluator."""
-        try:
+        with failing_alone():
             outcome = self.training.run(
                 genotype,
                 label=f"trial-{self.training.key(genotype)}",
@@ -155,14 +156,25 @@ class TrainingEvaluator:
                 seed=self.seed,
                 on_epoch=lambda epoch: report(epoch.epoch + 1, epoch.valid.accuracy) if epoch.valid else None,
             )
-        except DivergedError as error:
-            raise Failed(str(error)) from error
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or "memory" in str(error).lower():
-                raise Failed(f"out of memory: {str(error).splitlines()[0] if str(error) else 'no detail'}") from error
-            raise
         return Evaluation(outcome.accuracy, {**asdict(outcome.cost), "loss": outcome.loss})
 
     def parameters(self, genotype: Genotype) -> int:
         """Weights of the cell's network; see Evaluator."""
         return self.training.cost(genotype).parameters
+
+
+@contextmanager
+def failing_alone() -> Iterator[None]:
+    """Inside, what is wrong with this cell alone is raised as such.
+
+    Raises:
+        Failed: the cell diverges, or does not fit into memory.
+    """
+    try:
+        yield
+    except DivergedError as error:
+        raise Failed(str(error)) from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "memory" in str(error).lower():
+            raise Failed(f"out of memory: {str(error).splitlines()[0] if str(error) else 'no detail'}") from error
+        raise

@@ -13,6 +13,7 @@ from nasdrop.models.supernet import SuperNet
 from nasdrop.settings import WeightSettings
 from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import Dataset, Score, evaluate, train_batches
+from nasdrop.train.data import SPLIT_SEED, split
 from nasdrop.train.device import isolated_rng, seed_rng
 
 STATISTICS_BATCHES = 8
@@ -27,6 +28,7 @@ class InheritedScore:
         settings: of the batches: their size and augmentation.
         seed: which batches.
         batches: their number.
+        images: validation images that a cell is scored on, a stratified part; 0: all.
     """
 
     def __init__(
@@ -37,8 +39,11 @@ class InheritedScore:
         *,
         seed: int = 0,
         batches: int = STATISTICS_BATCHES,
+        images: int = 0,
     ) -> None:
         self.supernet, self.data = supernet, data
+        some = 0 < images < len(data.valid)
+        self.valid = split(data.valid, images / len(data.valid), SPLIT_SEED)[0] if some else data.valid
         drawn = train_batches(data.train, data, settings, seed=seed, epoch=0)
         self._batches: tuple[Tensor, ...] = tuple(images for images, _ in islice(drawn, batches))
 
@@ -52,7 +57,7 @@ class InheritedScore:
         with isolated_rng(device):
             seed_rng(device, 0)  # whatever the supernet has no weights for starts alike in every cell
             network = self.supernet.inherit(genotype, self._batches)
-        return evaluate(network, self.data.valid, self.data)
+        return evaluate(network, self.valid, self.data)
 
 
 def best_cells(

@@ -4,6 +4,7 @@ Everything random in a step is a function of (seed, epoch, step): a search on a 
 again ends with the bits of one that was not.
 """
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from nasdrop.drop import Draw
 from nasdrop.errors import RunFolderError
+from nasdrop.searchers.evaluators import Stopped
 from nasdrop.searchers.gradient import diagnostics
 from nasdrop.searchers.gradient.batches import Halves
 from nasdrop.searchers.gradient.checks import check
@@ -45,6 +47,7 @@ class Loop:
         checkpoint: the file that the search is kept in; it stays when the search is over.
         observer: is told what happens.
         ranks: the processes that share the search.
+        stop: when set, the search ends after its epoch.
 
     Raises:
         ConfigError: settings do not fit each other.
@@ -59,7 +62,9 @@ class Loop:
         checkpoint: Path,
         observer: Observer,
         ranks: Ranks = ALONE,
+        stop: threading.Event | None = None,
     ) -> None:
+        self.stop = stop or threading.Event()
         self.training, self.settings, self.observer, self.ranks = training, settings, observer, ranks
         self.checkpoint, self.seed, self.space = checkpoint, training.experiment.seed, training.space
         self.stages = stages(settings)
@@ -77,6 +82,7 @@ class Loop:
         Raises:
             DivergedError: a loss is NaN or infinite.
             RunFolderError: the checkpoint is damaged or belongs to another search.
+            Stopped: `stop` was set before the budget was spent.
         """
         if self.checkpoint.exists():
             self._resume()
@@ -85,6 +91,8 @@ class Loop:
         exact = deterministic(enabled=self.settings.deterministic)
         with exact, isolated_rng(self.training.device), self._recorder() as recorder:
             while (stopped := self._stopped()) is None and len(self.history) < self.epochs:
+                if self.stop.is_set():
+                    raise Stopped
                 self._run_epoch(recorder)
         self.part.supernet.eval()
         kept = self.history[-1] if stopped is None else self.history[stopped[0]]

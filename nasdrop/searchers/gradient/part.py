@@ -17,7 +17,7 @@ from nasdrop.searchers.gradient.ranks import Ranks
 from nasdrop.searchers.gradient.stages import Stage
 from nasdrop.searchers.gradient.strategies import make_strategy
 from nasdrop.searchers.training import Training
-from nasdrop.settings import GradientSettings, PDartsSettings
+from nasdrop.settings import GradientSettings, PDartsSettings, SupernetSettings
 from nasdrop.space import Genotype
 from nasdrop.train import Dataset, Score, evaluate
 from nasdrop.train.batches import arrange, memory_format
@@ -135,7 +135,7 @@ class Part:
         self.first_shares = state["first_shares"]
 
 
-def build_supernet(training: Training, settings: GradientSettings, num_cells: int) -> SuperNet:
+def build_supernet(training: Training, settings: SupernetSettings, num_cells: int) -> SuperNet:
     """The supernet of an experiment, on the device.
 
     Args:
@@ -147,7 +147,7 @@ def build_supernet(training: Training, settings: GradientSettings, num_cells: in
         ConfigError: the space has no cells to mix.
     """
     if training.space.skeleton == "fractal":
-        raise ConfigError(f"search.kind: a gradient search wants a space of cells, got space {training.space.name!r}")
+        raise ConfigError(f"search.kind: a supernet wants a space of cells, got space {training.space.name!r}")
     drop, data = training.experiment.drop, training.data
     return SuperNet(
         training.space,

@@ -86,6 +86,7 @@ class GradientSearch:
             settings,
             seed=experiment.seed,
             batches=settings.statistics_batches,
+            images=settings.score_images,
         )
         total = settings.cells + settings.generations * settings.population
         records: list[TrialRecord] = []

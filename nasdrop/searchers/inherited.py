@@ -1,0 +1,113 @@
+"""A cell's value by the weights of a supernet that is trained once, for all cells of a study and all its workers.
+
+The supernet is the one-shot strategy's: a uniformly sampled cell a step, under the experiment's drop path (SPOS,
+arXiv:1904.00420). It is kept in the run folder. Who comes first trains it, the others wait; a kill at any moment costs
+what lies behind its last checkpoint.
+"""
+
+import fcntl
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nasdrop.models.supernet import SuperNet
+from nasdrop.searchers.evaluators import Evaluation, Failed, Report, Stopped, failing_alone
+from nasdrop.searchers.gradient.inherited import InheritedScore
+from nasdrop.searchers.gradient.loop import Loop
+from nasdrop.searchers.result import Observer
+from nasdrop.searchers.training import Training
+from nasdrop.settings import InheritedSettings, OneShotSettings
+from nasdrop.space import Genotype
+
+CHECKPOINT = "supernet.pt"
+_POLL = 0.2  # seconds between two attempts to be the one who trains
+
+
+class InheritedEvaluator:
+    """Score a cell with the weights that it inherits; nothing is trained, and nothing is reported on the way.
+
+    Args:
+        training: the data to score on; says how large the network is that a cell will be trained in.
+        supernet: trained.
+        settings: what a cell is scored on.
+        costs: what each evaluation must tell beside `parameters`: `multiply_adds` takes a while to count.
+    """
+
+    def __init__(
+        self, training: Training, supernet: SuperNet, settings: InheritedSettings, costs: Sequence[str] = ()
+    ) -> None:
+        self.training, self.costs = training.discrete(), costs
+        self.score = InheritedScore(
+            supernet,
+            training.data,
+            settings,
+            seed=training.experiment.seed,
+            batches=settings.statistics_batches,
+            images=settings.score_images,
+        )
+
+    def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
+        """Score; see Evaluator."""
+        with failing_alone():
+            score = self.score(genotype)
+        if not math.isfinite(score.loss):
+            raise Failed(f"its loss must be finite, got {score.loss}")
+        attributes: dict[str, Any] = {"parameters": self.parameters(genotype), "loss": score.loss}
+        if "multiply_adds" in self.costs:
+            attributes |= asdict(self.training.cost(genotype))
+        return Evaluation(score.accuracy, attributes)
+
+    def parameters(self, genotype: Genotype) -> int:
+        """Weights of the network that the cell will be trained in; see Evaluator."""
+        network = self.training.network(genotype)
+        return sum(weight.numel() for name, weight in network.named_parameters() if not name.startswith("auxiliary."))
+
+
+def trained_supernet(
+    training: Training,
+    settings: InheritedSettings,
+    observer: Observer,
+    stop: threading.Event | None = None,
+) -> SuperNet:
+    """The supernet of a study: read where it is trained, else trained here, or waited for.
+
+    Args:
+        training: the experiment, its space, its data, and the folder of checkpoints.
+        settings: its size and its training.
+        observer: is told of each epoch.
+        stop: when set, waiting ends at once and training after its epoch.
+
+    Raises:
+        Stopped: it was not ready when `stop` was set.
+        DivergedError: a loss is NaN or infinite.
+        RunFolderError: the checkpoint is damaged or belongs to another supernet.
+    """
+    search = OneShotSettings(kind="gradient", strategy="one_shot", **settings.model_dump())
+    path, stop = training.checkpoints / CHECKPOINT, stop or threading.Event()
+    with _alone(path.with_name(f".{path.name}.lock"), observer, stop):
+        loop = Loop(training, search, checkpoint=path, observer=observer, stop=stop)
+        loop.run()
+    return loop.part.supernet
+
+
+@contextmanager
+def _alone(lock: Path, observer: Observer, stop: threading.Event) -> Iterator[None]:
+    """Wait for one's turn; the kernel gives it back when a process ends, however it ends."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    waited = False
+    with lock.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if not waited:
+                    observer.note("another process trains the supernet; waiting for it")
+                waited = True
+            if stop.wait(_POLL):
+                raise Stopped
+        yield
