@@ -13,7 +13,7 @@ from nasdrop.models.supernet import SuperNet
 from nasdrop.settings import WeightSettings
 from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import Dataset, Score, evaluate, train_batches
-from nasdrop.train.data import SPLIT_SEED, split
+from nasdrop.train.data import SPLIT_SEED, sample
 from nasdrop.train.device import isolated_rng, seed_rng
 
 STATISTICS_BATCHES = 8
@@ -43,7 +43,7 @@ class InheritedScore:
     ) -> None:
         self.supernet, self.data = supernet, data
         some = 0 < images < len(data.valid)
-        self.valid = split(data.valid, images / len(data.valid), SPLIT_SEED)[0] if some else data.valid
+        self.valid = sample(data.valid, images, SPLIT_SEED) if some else data.valid
         drawn = train_batches(data.train, data, settings, seed=seed, epoch=0)
         self._batches: tuple[Tensor, ...] = tuple(images for images, _ in islice(drawn, batches))
 
