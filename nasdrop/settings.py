@@ -60,6 +60,9 @@ class NetworkSettings(Settings):
 
     channels: PositiveInt = Field(16, description="channels of the first cells; doubled at each reduction")
     num_cells: PositiveInt = Field(8, description="cells from stem to head, reductions included; blocks of a fractal")
+    stem: Literal["cifar", "imagenet"] = Field(
+        "cifar", description="imagenet: three convolutions that halve the sides, for images of about 224 x 224"
+    )
     auxiliary: bool = Field(default=False, description="auxiliary head after two thirds of the cells, in training only")
     dropout: Probability = Field(0.0, description="dropout in front of the classifier")
     fractal: FractalSettings = FractalSettings()

@@ -186,12 +186,17 @@ def _network_class(network: Network) -> str:
     cells = _cells(network)
     inputs = ", ".join(("before", "latest")[-len(cells[0].preprocess) :])
     lines = ["class Network(nn.Module):", "    def __init__(self):", "        super().__init__()"]
-    lines += [f"        self.stem = {expression(network.stem)}", "        self.cells = nn.ModuleList(["]
+    lines += [f"        self.stem = {expression(network.stem)}"]
+    one_stem = isinstance(network.second_stem, nn.Identity)
+    lines += [] if one_stem else [f"        self.second_stem = {expression(network.second_stem)}"]
+    lines += ["        self.cells = nn.ModuleList(["]
     lines += [f"            {_cell_call(cell)}," for cell in cells]
     lines += ["        ])", f"        self.tail = {expression(network.tail)}"]
     lines += [f"        self.dropout = nn.Dropout({network.dropout!r})"] if network.dropout else []
     lines += [f"        self.classifier = {expression(network.classifier)}", ""]
-    lines += ["    def forward(self, x):", "        before = latest = self.stem(x)", "        for cell in self.cells:"]
+    lines += ["    def forward(self, x):", f"        before = {'latest = ' if one_stem else ''}self.stem(x)"]
+    lines += [] if one_stem else ["        latest = self.second_stem(before)"]
+    lines += ["        for cell in self.cells:"]
     lines += [f"            before, latest = latest, cell({inputs})"]
     lines += [f"        features = self.tail(latest).mean({tuple(range(2, network.ndim + 2))})"]
     features = "self.dropout(features)" if network.dropout else "features"

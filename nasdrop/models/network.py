@@ -17,7 +17,7 @@ from nasdrop.models.cell import Cell
 from nasdrop.models.checks import DropOptions, check_factors, check_images, check_options, check_sizes
 from nasdrop.models.custom import load_custom
 from nasdrop.models.ops import Builder
-from nasdrop.models.skeletons import AuxiliaryHead, outputs_of, skeleton_of
+from nasdrop.models.skeletons import AuxiliaryHead, Stem, outputs_of, skeleton_of
 from nasdrop.space.genotype import Genotype
 from nasdrop.space.space import SearchSpace
 
@@ -35,6 +35,7 @@ class Network(nn.Module):
         auxiliary: a second classifier after cell 2 num_cells // 3; training then returns two logits.
         ndim: spatial sides of the images, 1 to 3.
         dropout: probability of dropping an element in front of the classifier; constant, no schedule touches it.
+        stem: "cifar", or "imagenet" for large images, which it makes eight times smaller ahead of the cells.
         drop: options of `PathDrop`; identity edges are exempt unless it says otherwise.
 
     `paths` has one path for each edge that is not `none`, named as its operation: `network.get_submodule(path.name)`.
@@ -58,6 +59,7 @@ class Network(nn.Module):
         *,
         ndim: int = 2,
         dropout: float = 0.0,
+        stem: Stem = "cifar",
         drop: DropOptions | None = None,
     ) -> None:
         super().__init__()
@@ -66,7 +68,8 @@ class Network(nn.Module):
         space.validate(genotype)
         options: DropOptions = {"exempt_identity": True, **(drop or {})}
         _check_policy(options.get("policy", "edge"))
-        skeleton = skeleton_of(space)(outputs_of(genotype), channels, num_cells, in_channels=in_channels, ndim=ndim)
+        sizes = (outputs_of(genotype), channels, num_cells)
+        skeleton = skeleton_of(space)(*sizes, in_channels=in_channels, ndim=ndim, stem=stem)
         custom = custom_operations(space)
         self.genotype = genotype
         self.in_channels = in_channels
@@ -74,6 +77,7 @@ class Network(nn.Module):
         self.dropout = dropout
         self.smallest_side = 2**skeleton.reductions
         self.stem = skeleton.stem
+        self.second_stem = skeleton.second_stem
         self.cells = nn.ModuleList(
             Cell(
                 genotype[place.cell],
@@ -116,7 +120,8 @@ class Network(nn.Module):
         """
         check_images(x, self.in_channels, self.ndim, self.smallest_side)
         factors = self._factors(x.shape[0], paths) if self.training else None
-        before = latest = self.stem(x)
+        before = self.stem(x)
+        latest = self.second_stem(before)
         auxiliary: Tensor | None = None
         start = 0
         for index, cell in enumerate(self._cells()):

@@ -5,7 +5,7 @@ Shapes: (N, C, *S), N samples, C channels, *S spatial sides.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,8 @@ from nasdrop.space.space import SearchSpace
 
 Outputs = Mapping[str, int]
 """How many nodes each type of cell concatenates, by its name."""
+Stem = Literal["cifar", "imagenet"]
+"""What precedes the cells: one convolution, or three that halve the sides, for images of about 224 pixels a side."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,14 @@ class Place:
 class Skeleton:
     """A network without its cells.
 
-    `widths[i]` is the number of channels that the i-th cell puts out, `reductions` how often the sides are halved;
-    `tail` comes between the last cell and the global pool. `norm_after_pools` says whether a supernet of this kind
-    normalises the output of its pools: DARTS's does, NAS-Bench-201's does not.
+    The first cell gets the outputs of `stem` and of `second_stem` after it. `widths[i]` is the number of channels that
+    the i-th cell puts out, `reductions` how often the sides are halved; `tail` comes between the last cell and the
+    global pool. `norm_after_pools` says whether a supernet of this kind normalises the output of its pools: DARTS's
+    does, NAS-Bench-201's does not.
     """
 
     stem: nn.Module
+    second_stem: nn.Module
     places: tuple[Place, ...]
     widths: tuple[int, ...]
     reductions: int
@@ -57,38 +61,62 @@ class SkeletonBuilder(Protocol):
     """One of `SKELETONS`."""
 
     def __call__(
-        self, outputs: Outputs, channels: int, num_cells: int, *, in_channels: int, ndim: int, affine: bool = True
+        self,
+        outputs: Outputs,
+        channels: int,
+        num_cells: int,
+        *,
+        in_channels: int,
+        ndim: int,
+        affine: bool = True,
+        stem: Stem = "cifar",
     ) -> Skeleton:
         """Build everything but the cells; `affine`: whether what makes a cell's inputs learns a scale and a shift."""
         ...
 
 
 def darts(
-    outputs: Outputs, channels: int, num_cells: int, *, in_channels: int, ndim: int, affine: bool = True
+    outputs: Outputs,
+    channels: int,
+    num_cells: int,
+    *,
+    in_channels: int,
+    ndim: int,
+    affine: bool = True,
+    stem: Stem = "cifar",
 ) -> Skeleton:
     """Two inputs a cell; reduction cells at one and two thirds double the channels (DARTS, arXiv:1806.09055)."""
     reductions = {num_cells // 3, 2 * num_cells // 3}
-    stem = _stem(in_channels, 3 * channels, ndim=ndim)
-    widths = [3 * channels, 3 * channels]
+    width = channels if stem == "imagenet" else 3 * channels
+    first, second = _stems(stem, in_channels, width, ndim=ndim, affine=affine)
+    widths = [width, width]
     places: list[Place] = []
     for index in range(num_cells):
         stride = 2 if index in reductions else 1
         channels *= stride
         cell = "reduction" if stride == 2 else "normal"
-        # The output before the previous cell's still has the sides of before a reduction.
+        # The output before the previous cell's, or the first stem's, still has the sides of before a reduction.
         older: nn.Module
-        if places and places[-1].stride == 2:
+        if places[-1].stride == 2 if places else stem == "imagenet":
             older = FactorizedReduce(widths[-2], channels, ndim=ndim, affine=affine)
         else:
             older = relu_conv_norm(widths[-2], channels, 1, ndim=ndim, affine=affine)
         latest = relu_conv_norm(widths[-1], channels, 1, ndim=ndim, affine=affine)
         places.append(Place(cell, channels, stride, (older, latest)))
         widths.append(channels * outputs[cell])
-    return Skeleton(stem, tuple(places), tuple(widths[2:]), len(reductions), nn.Identity(), norm_after_pools=True)
+    halved = len(reductions) + _HALVED[stem]
+    return Skeleton(first, second, tuple(places), tuple(widths[2:]), halved, nn.Identity(), norm_after_pools=True)
 
 
 def nas_bench_201(
-    outputs: Outputs, channels: int, num_cells: int, *, in_channels: int, ndim: int, affine: bool = True
+    outputs: Outputs,
+    channels: int,
+    num_cells: int,
+    *,
+    in_channels: int,
+    ndim: int,
+    affine: bool = True,
+    stem: Stem = "cifar",
 ) -> Skeleton:
     """One input a cell; three stages, a residual block that halves the sides between them (arXiv:2001.00326).
 
@@ -96,7 +124,7 @@ def nas_bench_201(
     """
     if num_cells % 3:
         raise ConfigError(f"num_cells: must be divisible by the 3 stages of nas_bench_201, got {num_cells}")
-    stem = _stem(in_channels, channels, ndim=ndim)
+    first, second = _stems(stem, in_channels, channels, ndim=ndim, affine=affine)
     (cell,) = outputs
     places: list[Place] = []
     for index in range(num_cells):
@@ -107,7 +135,7 @@ def nas_bench_201(
         places.append(Place(cell, channels, 1, (before,)))
     tail = nn.Sequential(batch_norm(channels, ndim=ndim), nn.ReLU())
     widths = tuple(place.channels for place in places)
-    return Skeleton(stem, tuple(places), widths, 2, tail, norm_after_pools=False)
+    return Skeleton(first, second, tuple(places), widths, 2 + _HALVED[stem], tail, norm_after_pools=False)
 
 
 SKELETONS: Mapping[str, SkeletonBuilder] = {"darts": darts, "nas_bench_201": nas_bench_201}
@@ -125,8 +153,18 @@ def skeleton_of(space: SearchSpace) -> SkeletonBuilder:
     return SKELETONS[space.skeleton]
 
 
-def _stem(in_channels: int, channels: int, *, ndim: int) -> nn.Module:
-    return nn.Sequential(convolution(in_channels, channels, 3, ndim=ndim), batch_norm(channels, ndim=ndim))
+_HALVED: Mapping[Stem, int] = {"cifar": 0, "imagenet": 3}
+
+
+def _stems(stem: Stem, in_channels: int, channels: int, *, ndim: int, affine: bool) -> tuple[nn.Module, nn.Module]:
+    """What makes the first input of the first cell from the images, and what makes the second one from that."""
+    if stem == "cifar":
+        layers = [convolution(in_channels, channels, 3, ndim=ndim), batch_norm(channels, ndim=ndim)]
+        return nn.Sequential(*layers), nn.Identity()
+    half = max(1, channels // 2)
+    layers = [convolution(in_channels, half, 3, ndim=ndim, stride=2), batch_norm(half, ndim=ndim), nn.ReLU()]
+    layers += [convolution(half, channels, 3, ndim=ndim, stride=2), batch_norm(channels, ndim=ndim)]
+    return nn.Sequential(*layers), relu_conv_norm(channels, channels, 3, 2, ndim=ndim, affine=affine)
 
 
 class ResidualReduction(nn.Module):

@@ -184,6 +184,7 @@ def build_network(
         auxiliary=size.auxiliary,
         ndim=len(shape) - 1,
         dropout=size.dropout,
+        stem=size.stem,
         drop={
             "policy": drop.policy,
             "mode": drop.mode,
@@ -196,7 +197,7 @@ def build_network(
 
 def _build_fractal(experiment: Experiment, genotype: Genotype, shape: tuple[int, ...], num_classes: int) -> FractalNet:
     size, drop = experiment.network, experiment.drop
-    wrong = {"auxiliary": size.auxiliary, "dropout": size.dropout}
+    wrong = {"auxiliary": size.auxiliary, "dropout": size.dropout, "stem": size.stem != "cifar" and size.stem}
     lines = [f"network.{key}: a fractal network has none, got {value!r}" for key, value in wrong.items() if value]
     if lines:
         raise ConfigError(*lines)

@@ -61,6 +61,12 @@ def test_logits_of_random_cells(name, tmp_path):
     check_random_cells(name, 2, 3, tmp_path)
 
 
+def test_logits_behind_the_stem_for_large_images(tmp_path):
+    space = SearchSpace.load("darts")
+    network = scrambled(Network(space, Genotype.read("DARTS_V2"), 4, 3, 5, in_channels=2, stem="imagenet"))
+    assert_same(network, run(source(network), tmp_path / "large.py"), (2, 64, 64))
+
+
 @pytest.mark.parametrize("ndim", [1, 3])
 @pytest.mark.parametrize("name", ["darts", "nas_bench_201"])
 def test_logits_of_signals_and_volumes(name, ndim, tmp_path):

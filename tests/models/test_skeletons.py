@@ -39,6 +39,16 @@ def test_widths_of_darts():
     assert skeleton.widths == (16, 16, 32, 32, 32, 64, 64, 64)
 
 
+@pytest.mark.parametrize("space", ["darts", "nas_bench_201"])
+def test_the_stem_for_large_images_halves_the_sides_three_times(space):
+    build, plain = SKELETONS[space], SKELETONS[space](outputs_of(sample(space)), 4, 3, in_channels=3, ndim=2)
+    skeleton = build(outputs_of(sample(space)), 4, 3, in_channels=3, ndim=2, stem="imagenet")
+    first = skeleton.stem(torch.randn(2, 3, 64, 64))
+    assert first.shape == (2, 4, 16, 16) and skeleton.second_stem(first).shape == (2, 4, 8, 8)
+    assert skeleton.reductions == plain.reductions + 3
+    assert isinstance(plain.second_stem, nn.Identity)
+
+
 def test_widths_follow_a_concat_of_its_own():
     genotype = sample("nasnet")
     skeleton = darts(outputs_of(genotype), 4, 3, in_channels=3, ndim=2)

@@ -389,6 +389,17 @@ def test_inherited_statistics_are_the_mean_over_the_batches():
     assert network.cells[0].edges[0] is not None and network.training
 
 
+def test_a_supernet_behind_the_stem_for_large_images_hands_it_on():
+    space = SearchSpace.load("tiny")
+    supernet = SuperNet(space, 4, 3, 5, in_channels=2, stem="imagenet")
+    x = torch.randn(2, 2, 64, 64)
+    assert supernet(x).shape == (2, 5)
+    network = supernet.inherit(space.sample(random.Random(0)))
+    assert torch.equal(network.second_stem[1].weight, supernet.second_stem[1].weight)
+    assert network.smallest_side == supernet.smallest_side == 32
+    assert network.eval()(x).shape == (2, 5)
+
+
 def test_a_narrower_concatenation_takes_its_columns():
     supernet = make("nasnet")
     genotype = supernet.space.sample(random.Random(3))

@@ -19,7 +19,7 @@ from nasdrop.drop.policies import POLICIES
 from nasdrop.errors import ConfigError, DropError
 from nasdrop.models.checks import DropOptions, check_factors, check_images, check_options, check_sizes
 from nasdrop.models.network import Network, custom_operations
-from nasdrop.models.skeletons import skeleton_of
+from nasdrop.models.skeletons import Stem, skeleton_of
 from nasdrop.models.supernet.candidates import masked_softmax
 from nasdrop.models.supernet.cell import Active, Layout, MixedCell
 from nasdrop.models.supernet.discretize import discretize_cell
@@ -50,6 +50,7 @@ class SuperNet(nn.Module):
         drop: options of `PathDrop`. Nothing is exempt unless it says so (RobustDARTS, arXiv:1909.09656). A path is a
             mixed edge of a cell; under the policy "skip" an identity, under "groups" a candidate of a kind of cell.
         dropout: probability of dropping an element in front of the classifier; constant, no schedule touches it.
+        stem: what precedes the cells, as in `Network`.
 
     `alphas[kind]` is (E, O), E edges and O columns; `operations[kind]` names the columns, `candidates[kind]` the
     operations of each edge, and `available[kind]`, bool (E, O), says which columns each edge has.
@@ -75,6 +76,7 @@ class SuperNet(nn.Module):
         checkpoint: bool = False,
         drop: DropOptions | None = None,
         dropout: float = 0.0,
+        stem: Stem = "cifar",
     ) -> None:
         super().__init__()
         check_sizes(channels=channels, num_cells=num_cells, num_classes=num_classes, in_channels=in_channels)
@@ -86,7 +88,8 @@ class SuperNet(nn.Module):
         options: DropOptions = drop or {}
         _check_policy(options.get("policy", "edge"))
         outputs = {name: cell.graph.num_nodes if cell.output != "last" else 1 for name, cell in space.cells.items()}
-        skeleton = skeleton_of(space)(outputs, channels, num_cells, in_channels=in_channels, ndim=ndim, affine=False)
+        build = skeleton_of(space)
+        skeleton = build(outputs, channels, num_cells, in_channels=in_channels, ndim=ndim, affine=False, stem=stem)
         self.space = space
         self.sizes = (channels, num_cells, num_classes, in_channels)
         self.in_channels = in_channels
@@ -95,7 +98,9 @@ class SuperNet(nn.Module):
         self.checkpoint = checkpoint
         self.dropout = dropout
         self.smallest_side = 2**skeleton.reductions
+        self.stem_kind = stem
         self.stem = skeleton.stem
+        self.second_stem = skeleton.second_stem
         custom = custom_operations(space)
         self.cells = nn.ModuleList(
             MixedCell(
@@ -209,7 +214,8 @@ class SuperNet(nn.Module):
             if draw.choices is not None:
                 mixture = self.mixer.keep(mixture, draw.choices)
         coefficients = self.mixer(mixture, edge_weights, factors)
-        before = latest = self.stem(x)
+        before = self.stem(x)
+        latest = self.second_stem(before)
         for index, cell in enumerate(self._cells()):
             inputs = (before, latest)[-cell.num_inputs :]
             around = None if coefficients.edges is None else coefficients.edges[index]
@@ -253,9 +259,11 @@ class SuperNet(nn.Module):
                 f"inherit: operations on a part of the channels have other weights than the network's, "
                 f"got partial_channels = {self.partial_channels}"
             )
-        network = Network(self.space, genotype, *self.sizes, ndim=self.ndim, dropout=self.dropout, drop=drop)
+        ndim, dropout, stem = self.ndim, self.dropout, self.stem_kind
+        network = Network(self.space, genotype, *self.sizes, ndim=ndim, dropout=dropout, stem=stem, drop=drop)
         network.to(self.classifier.weight)
-        others = ((self.stem, network.stem), (self.tail, network.tail), (self.classifier, network.classifier))
+        names = ("stem", "second_stem", "tail", "classifier")
+        others = [(self.get_submodule(name), network.get_submodule(name)) for name in names]
         inherit(network, list(self._cells()), others)
         estimate_statistics(network, batches)
         return network

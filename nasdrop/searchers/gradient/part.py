@@ -160,6 +160,7 @@ def build_supernet(training: Training, settings: SupernetSettings, num_cells: in
         partial_channels=getattr(settings, "partial_channels", 1),
         skip_dropout=isinstance(settings, PDartsSettings),
         checkpoint=settings.checkpoint_cells,
+        stem=training.experiment.network.stem,
         drop={"policy": drop.policy, "mode": drop.mode, "survivors": drop.survivors, "at_least": drop.at_least},
     ).to(training.device)
 
