@@ -21,6 +21,8 @@ class Path:
         identity: Whether it passes its input on unchanged.
         edge: For a candidate operation: global index of the edge that it belongs to.
         column: For an input of a fractal join: the column that it comes from, 0 being the shallowest.
+        place: What the same path is called in every cell of its kind, such as `normal/edge_07`; "" if there are no
+            cells alike.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Path:
     identity: bool = False
     edge: int | None = None
     column: int | None = None
+    place: str = ""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.depth <= 1.0:

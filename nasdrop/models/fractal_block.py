@@ -145,4 +145,5 @@ def join_paths(columns: int, blocks: int) -> Iterator[Path]:
                     cell=block,
                     depth=(block + 1) / blocks,
                     column=column,
+                    place=f"join_{row:02d}/column_{column}",
                 )

@@ -151,6 +151,7 @@ class Network(nn.Module):
                     depth=(index + 1) / len(self.cells),
                     operation=edges[edge].operation,
                     identity=cell.is_identity(edge),
+                    place=f"{cell.genotype.name}/edge_{edge:02d}",
                 )
             nodes += len(cell.plan)
 

@@ -18,6 +18,7 @@ from nasdrop.models.cost import Cost, count
 from nasdrop.models.fractal import FractalDrop, FractalNet
 from nasdrop.models.fractal_genotype import fractal_network
 from nasdrop.models.network import Network
+from nasdrop.searchers.pictures import picture_cell, picture_rates, tell_settings
 from nasdrop.settings import DropSettings, Experiment
 from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import Dataset, EpochReport, Recorder, evaluate, evaluate_parts, fit, reestimate
@@ -123,6 +124,9 @@ class Training:
         network = self.network(genotype, seed)
         checkpoint = self.checkpoints / f"{label}.pt"
         with self.record(label) as recorder:
+            if not checkpoint.exists():
+                tell_settings(recorder, self.experiment, self.space, genotype)
+                picture_cell(recorder, genotype)
             result = fit(
                 network,
                 self.data,
@@ -135,6 +139,8 @@ class Training:
                 recorder=recorder,
                 on_epoch=on_epoch,
             )
+            realised = [report.realised for report in result.history]
+            picture_rates(recorder, realised, network.path_drop, len(realised) - 1)
         if not result.valid and isinstance(network, FractalNet) and self.experiment.network.fractal.reestimate:
             for part in (network, *(network.parts().values() if network.own_statistics else ())):
                 reestimate(part, self.data.train, self.data)

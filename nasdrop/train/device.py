@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -68,6 +70,14 @@ def set_threads(count: int = 0) -> int:
     chosen = count or num_cores()
     torch.set_num_threads(chosen)
     return chosen
+
+
+def peak_memory(device: torch.device) -> float:
+    """Most memory in MiB so far: what torch has held on a CUDA device, or what this process has had resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB
 
 
 @contextmanager

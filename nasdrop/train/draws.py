@@ -88,10 +88,15 @@ class StepDraws:
             self._progress = math.nan
 
     def counts(self, epoch: int) -> dict[str, Any]:
-        """`planned` rates at the middle of the epoch; `realised` ones and `drawn` columns since the last call."""
-        if self.scheduler is None:
-            return {"planned": {}, "realised": {}, "drawn": {}}
-        self.scheduler.step(epoch, self.steps // 2)
+        """`planned` rates at the middle of the epoch; `realised` ones and `drawn` columns since the last call.
+
+        `silent` has the expected and the counted number of nodes a sample that lost all their inputs.
+        """
+        scheduler = self.scheduler
+        if scheduler is None:
+            return {"planned": {}, "realised": {}, "drawn": {}, "silent": {}}
+        scheduler.step(epoch, self.steps // 2)
         self._progress = math.nan
-        drawn = self.scheduler.realised_columns()  # before the realised rates, whose reading starts anew
-        return {"planned": self.scheduler.planned(), "realised": self.scheduler.realised(), "drawn": drawn}
+        silent = {"expected": scheduler.planned_silent(), "realised": scheduler.realised_silent()}
+        counted = {"drawn": scheduler.realised_columns(), "silent": silent if self.path_drop else {}}
+        return {"planned": scheduler.planned(), **counted, "realised": scheduler.realised()}  # this starts anew: last

@@ -23,7 +23,7 @@ from nasdrop.settings import TrainSettings, WeightSettings
 from nasdrop.train import checkpoint as checkpoints
 from nasdrop.train.batches import arrange, memory_format, num_steps, train_batches
 from nasdrop.train.data import Dataset
-from nasdrop.train.device import derive_seed, deterministic, isolated_rng, seed_rng
+from nasdrop.train.device import derive_seed, deterministic, isolated_rng, peak_memory, seed_rng
 from nasdrop.train.draws import StepDraws
 from nasdrop.train.record import Recorder
 from nasdrop.train.report import EpochReport, FitResult, OnEpoch, charts, record_epoch
@@ -184,6 +184,7 @@ class _Training:
             correct += batch_correct
             images += len(labels)
         train_loss = float(loss) / images
+        images_per_second = images / (time.perf_counter() - started)
         refuse_divergence("training", train_loss, epoch)
         valid, parts = None, {}
         if len(self.data.valid):
@@ -200,6 +201,8 @@ class _Training:
             learning_rate=rate,
             **self.drop.counts(epoch),
             parts=parts,
+            images_per_second=images_per_second,
+            memory_mib=peak_memory(self.device),
             seconds=time.perf_counter() - started,
         )
 

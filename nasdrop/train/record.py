@@ -5,22 +5,18 @@ import json
 import math
 import os
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from nasdrop.errors import RunError, RunFolderError
+from nasdrop.train.events import Events, Layout, Setting
 
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+__all__ = ["METRICS", "Layout", "Recorder", "read_metrics"]
 
 METRICS = "metrics.jsonl"
-
-# Charts of TensorBoard's custom scalars: name of the group -> name of the chart -> kind and patterns of tags.
-Layout = Mapping[str, Mapping[str, Sequence[Any]]]
 
 
 class Recorder:
@@ -43,7 +39,7 @@ class Recorder:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab+", buffering=0)
             self._drop_torn_line()
-            self._writer = _open_writer(events) if tensorboard else None
+            self._events = Events(events) if tensorboard else None
         except OSError as error:
             raise RunError(f"{error.filename or self.path}: cannot be written: {error.strerror}") from error
 
@@ -54,26 +50,35 @@ class Recorder:
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Record numbers of one step."""
         self._append({tag: value if math.isfinite(value) else None for tag, value in values.items()}, step)
-        if self._writer:
-            for tag, value in values.items():
-                self._writer.add_scalar(tag, value, step)
+        if self._events:
+            self._events.scalars(values, step)
 
     def text(self, tag: str, text: str, step: int = 0) -> None:
         """Record a text; TensorBoard shows it as Markdown."""
         self._append({tag: text}, step)
-        if self._writer:
-            self._writer.add_text(tag, text, step)
+        if self._events:
+            self._events.text(tag, text, step)
+
+    def image(self, tag: str, png: bytes, step: int = 0) -> None:
+        """Show a picture in TensorBoard; the numbers it is drawn from are what the JSON lines keep."""
+        if self._events:
+            self._events.image(tag, png, step)
 
     def layout(self, charts: Layout) -> None:
         """Say once how TensorBoard's custom scalars arrange the tags."""
-        if self._writer:
-            self._writer.add_custom_scalars({group: dict(chart) for group, chart in charts.items()})
+        if self._events:
+            self._events.layout(charts)
+
+    def hparams(self, settings: Mapping[str, Setting], metrics: Sequence[str]) -> None:
+        """Say once what this training was made with, for TensorBoard's table of settings; see `Events.hparams`."""
+        if self._events:
+            self._events.hparams(settings, metrics)
 
     def close(self) -> None:
         """Write out what TensorBoard's thread still holds."""
         self._file.close()
-        if self._writer:
-            self._writer.close()
+        if self._events:
+            self._events.close()
 
     def __enter__(self) -> Self:
         return self
@@ -111,14 +116,6 @@ class Recorder:
             yield self._file.seek(0, os.SEEK_END)
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
-
-
-def _open_writer(events: Path) -> "SummaryWriter":
-    """TensorBoard's writer, imported when the first one is opened: the import takes more than a second."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from torch.utils.tensorboard import SummaryWriter
-    return SummaryWriter(log_dir=str(events))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from nasdrop.space.genotype import CellGenotype
 from nasdrop.view.labels import family, input_labels
-from nasdrop.view.layout import Layout, Link, Place, Point, Vertex, layered
+from nasdrop.view.layout import Link, Place, Point, Vertex, layered
 from nasdrop.view.svg import element, number, shorten, text, text_width
 
 Rates = Mapping[int, float]
@@ -46,26 +46,71 @@ class _Parts:
     first_port: int
 
 
-def draw_cell(cell: CellGenotype, input_names: Sequence[str] | None, rates: Rates | None) -> Drawing:
-    """Lay a cell out and draw it; arguments as `cell_svg` has them."""
+@dataclass(frozen=True)
+class PlacedCell:
+    """Where everything of a cell is, whatever draws it.
+
+    Attributes:
+        width: of the whole.
+        height: of the whole.
+        inputs: names of the input nodes, in order.
+        nodes: place of each node, inputs included, by its number.
+        operations: place of each edge's box.
+        routes: of each edge, the way into its box and the way on to its node.
+        bar: place of the output bar; None where nothing is concatenated.
+        output_routes: of each concatenated node, the way to the bar.
+    """
+
+    width: float
+    height: float
+    inputs: tuple[str, ...]
+    nodes: dict[int, Place]
+    operations: tuple[Place, ...]
+    routes: tuple[tuple[Sequence[Point], Sequence[Point]], ...]
+    bar: Place | None
+    output_routes: tuple[Sequence[Point], ...]
+
+
+def place_cell(cell: CellGenotype, input_names: Sequence[str] | None, *, with_rates: bool) -> PlacedCell:
+    """Lay a cell out; `with_rates` leaves room for them in the boxes."""
     inputs = input_labels(cell, input_names)
-    parts = _parts(cell, inputs, box_height=26.0 if rates is None else 38.0)
-    layout = layered(parts.vertices, parts.links)
-    output_routes = layout.routes[2 * len(cell.edges) :]
-    body = [_output_link(route, node) for route, node in zip(output_routes, cell.concat, strict=True)]
-    body += [_edge(cell, index, parts, layout, rates) for index in range(len(cell.edges))]
-    body += [_node(node, layout.places[vertex], inputs) for node, vertex in parts.nodes.items()]
-    if cell.concat:
-        body.append(_bar(layout.places[parts.first_port :], cell.concat))
-    return Drawing(
-        name=cell.name,
-        subtitle=f"{_plural(len(parts.nodes) - len(inputs), 'node')}, {_plural(len(cell.edges), 'operation')}",
-        body="\n".join(body),
+    parts = _parts(cell, inputs, box_height=38.0 if with_rates else 26.0)
+    layout, edges = layered(parts.vertices, parts.links), len(cell.edges)
+    return PlacedCell(
         width=layout.width,
         height=layout.height,
+        inputs=inputs,
+        nodes={node: layout.places[vertex] for node, vertex in parts.nodes.items()},
+        operations=tuple(layout.places[parts.first_operation : parts.first_operation + edges]),
+        routes=tuple((layout.routes[2 * index], layout.routes[2 * index + 1]) for index in range(edges)),
+        bar=_bar_place(layout.places[parts.first_port :], output_word(cell)) if cell.concat else None,
+        output_routes=tuple(layout.routes[2 * edges :]),
+    )
+
+
+def draw_cell(cell: CellGenotype, input_names: Sequence[str] | None, rates: Rates | None) -> Drawing:
+    """Lay a cell out and draw it; arguments as `cell_svg` has them."""
+    placed = place_cell(cell, input_names, with_rates=rates is not None)
+    body = [_output_link(route, node) for route, node in zip(placed.output_routes, cell.concat, strict=True)]
+    body += [_edge(cell, index, placed, rates) for index in range(len(cell.edges))]
+    body += [_node(node, place, placed.inputs) for node, place in placed.nodes.items()]
+    if placed.bar:
+        body.append(_bar(placed.bar, cell))
+    return Drawing(
+        name=cell.name,
+        subtitle=f"{_plural(len(placed.nodes) - len(placed.inputs), 'node')}, {_plural(len(cell.edges), 'operation')}",
+        body="\n".join(body),
+        width=placed.width,
+        height=placed.height,
         families=frozenset(family(edge.operation) for edge in cell.edges),
         rates=() if rates is None else tuple(sorted({rates.get(i, 0.0) for i in range(len(cell.edges))})),
     )
+
+
+def dashes(rate: float) -> tuple[float, float] | None:
+    """Lengths of dash and gap of a line whose path drops with probability `rate`: the kept share is drawn."""
+    drawn = max(_DASH_PERIOD * (1 - rate), 0.5)
+    return (drawn, _DASH_PERIOD - drawn) if rate > 0 else None
 
 
 def line(route: Sequence[Point], rate: float = 0.0) -> str:
@@ -77,15 +122,15 @@ def line(route: Sequence[Point], rate: float = 0.0) -> str:
         else:
             middle = number((x0 + x1) / 2)
             path.append(f"C{middle} {number(y0)} {middle} {number(y1)} {number(x1)} {number(y1)}")
-    drawn = max(_DASH_PERIOD * (1 - rate), 0.5)
-    dashes = f"{number(drawn)} {number(_DASH_PERIOD - drawn)}" if rate > 0 else None
-    return element("path", class_="wire", d="".join(path), stroke_dasharray=dashes)
+    lengths = dashes(rate)
+    pattern = f"{number(lengths[0])} {number(lengths[1])}" if lengths else None
+    return element("path", class_="wire", d="".join(path), stroke_dasharray=pattern)
 
 
 def _parts(cell: CellGenotype, inputs: Sequence[str], box_height: float) -> _Parts:
     ranks = _node_ranks(cell, len(inputs))
     input_width = max((text_width(name, 12) + 24 for name in inputs), default=_NODE)
-    box_width = max((text_width(_shown(edge.operation), 12) + 20 for edge in cell.edges), default=_NODE)
+    box_width = max((text_width(shown_name(edge.operation), 12) + 20 for edge in cell.edges), default=_NODE)
     vertices: list[Vertex] = []
     links: list[Link] = []
     nodes: dict[int, int] = {}
@@ -118,13 +163,14 @@ def _node_ranks(cell: CellGenotype, num_inputs: int) -> dict[int, int]:
     return ranks
 
 
-def _edge(cell: CellGenotype, index: int, parts: _Parts, layout: Layout, rates: Rates | None) -> str:
+def _edge(cell: CellGenotype, index: int, placed: PlacedCell, rates: Rates | None) -> str:
     """A whole edge: its line into the operation's box, the box, and its line on to the node."""
     edge, rate = cell.edges[index], None if rates is None else rates.get(index, 0.0)
-    into, out = layout.routes[2 * index : 2 * index + 2]
-    place = layout.places[parts.first_operation + index]
+    (into, out), place = placed.routes[index], placed.operations[index]
     tip = f"{edge.source} → {edge.target}: {edge.operation}"
-    label = element("text", text(_shown(edge.operation)), x=place.x, y=place.y + (_BASELINE if rate is None else -2.5))
+    label = element(
+        "text", text(shown_name(edge.operation)), x=place.x, y=place.y + (_BASELINE if rate is None else -2.5)
+    )
     if rate is not None:
         tip += f", dropped with p = {rate:.3g}"
         label += element("text", f"p {rate:.3g}", class_="small", x=place.x, y=place.y + 12.5)
@@ -154,13 +200,21 @@ def _node(node: int, place: Place, inputs: Sequence[str]) -> str:
     return element("g", content, class_="input" if is_input else "node", data_node=node)
 
 
-def _bar(ports: Sequence[Place], concat: Sequence[int]) -> str:
+def _bar_place(ports: Sequence[Place], word: str) -> Place:
     """The output: one bar beside the ports of all nodes that are concatenated."""
-    word = "concat" if len(concat) > 1 else "output"
     top, bottom = min(port.top for port in ports), max(port.bottom for port in ports)
     height = max(bottom - top + 16, text_width(word, 12) + 20)
-    place = Place(ports[0].x, (top + bottom) / 2, _BAR, height)
-    content = element("title", text(f"{word} of node {', '.join(map(str, concat))}")) + _rect(place, radius=8)
+    return Place(ports[0].x, (top + bottom) / 2, _BAR, height)
+
+
+def output_word(cell: CellGenotype) -> str:
+    """What the output bar is called."""
+    return "concat" if len(cell.concat) > 1 else "output"
+
+
+def _bar(place: Place, cell: CellGenotype) -> str:
+    word = output_word(cell)
+    content = element("title", text(f"{word} of node {', '.join(map(str, cell.concat))}")) + _rect(place, radius=8)
     turned = f"translate({number(place.x + _BASELINE)} {number(place.y)}) rotate(-90)"
     return element("g", content + element("text", word, transform=turned), class_="output")
 
@@ -178,7 +232,8 @@ def _arrow(tip: Point) -> str:
     return element("path", class_="arrow", d=f"M{number(x)} {number(y)}l-6 -3.4v6.8z")
 
 
-def _shown(operation: str) -> str:
+def shown_name(operation: str) -> str:
+    """An operation's name as a box has room for it."""
     return shorten(operation, _LONGEST_NAME)
 
 

@@ -9,7 +9,6 @@ from nasdrop.models.fractal import FractalNet
 from nasdrop.settings import TrainSettings
 from nasdrop.train import Recorder, fit, read_metrics
 from nasdrop.train.draws import StepDraws
-from nasdrop.train.report import CHARTS, charts, live_inputs
 
 SETTINGS = TrainSettings(batch_size=16, learning_rate=0.02)
 LOCAL = Schedule(0.15, "constant")
@@ -44,19 +43,6 @@ def test_weights_may_be_used_for_the_first_time_in_a_later_step(random_data):
     report = fit(network, random_data(train=320), SETTINGS, schedule=Schedule(0.0), epochs=1).history[0]
     assert min(report.drawn[f"column {c}"] for c in range(3)) > 0
     assert not any(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
-
-
-def test_live_inputs_are_sums_over_a_join():
-    network = make_fractal()
-    realised = {path.name: 0.25 for path in network.paths}
-    live = live_inputs(realised, network.path_drop)
-    assert live == pytest.approx({"join_00": 1.5, "join_01": 2.25, "join_02": 1.5, "join_03": 2.25})
-    assert live_inputs({}, network.path_drop) == live_inputs(realised, None) == {}
-
-
-def test_only_fractal_networks_have_their_charts(make_net):
-    assert charts(make_net()) is CHARTS
-    assert set(charts(make_fractal())) == {*CHARTS, "Fractal"}
 
 
 def test_the_share_of_single_columns_follows_its_own_schedule():

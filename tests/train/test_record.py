@@ -1,9 +1,12 @@
+import io
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from nasdrop.errors import RunError, RunFolderError
 from nasdrop.train.record import Recorder, read_metrics
@@ -133,3 +136,30 @@ def test_what_cannot_be_written_or_read_is_one_line(tmp_path, monkeypatch):
         recorder.scalar("a", 2.0, 1)
     assert recorder.path.read_bytes() == before
     recorder.close()
+
+
+def test_pictures_and_settings_go_to_tensorboard_alone(tmp_path):
+    file = io.BytesIO()
+    Image.new("RGB", (7, 5), (200, 30, 40)).save(file, "png")
+    with Recorder(tmp_path) as recorder:
+        recorder.hparams({"drop.p": 0.2, "drop.policy": "edge", "train.flip": True}, ["valid/accuracy"])
+        recorder.image("cell", file.getvalue(), 3)
+        recorder.scalar("valid/accuracy", 0.5, 0)
+    assert [set(line) - {"run", "step", "time"} for line in lines(tmp_path / "metrics.jsonl")] == [{"valid/accuracy"}]
+    events = EventAccumulator(str(tmp_path)).Reload()
+    (picture,) = events.Images("cell")
+    assert (picture.step, picture.width, picture.height) == (3, 7, 5)
+    with Image.open(io.BytesIO(picture.encoded_image_string)) as image:
+        assert image.getpixel((3, 3)) == (200, 30, 40)
+    start = HParamsPluginData.FromString(events.PluginTagToContent("hparams")["_hparams_/session_start_info"])
+    values = start.session_start_info.hparams
+    assert (values["drop.p"].number_value, values["drop.policy"].string_value) == (0.2, "edge")
+    assert [event.value for event in events.Scalars("valid/accuracy")] == [0.5]
+
+
+def test_without_tensorboard_pictures_and_settings_are_left_out(tmp_path):
+    with Recorder(tmp_path, tensorboard=False) as recorder:
+        recorder.hparams({"drop.p": 0.2}, [])
+        recorder.image("cell", b"", 0)
+        recorder.layout({})
+    assert lines(tmp_path / "metrics.jsonl") == []

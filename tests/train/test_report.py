@@ -2,7 +2,7 @@ import pytest
 
 from nasdrop.drop import Path, PathDrop
 from nasdrop.train.record import Recorder, read_metrics
-from nasdrop.train.report import EpochReport, FitResult, cell_means, record_epoch
+from nasdrop.train.report import EpochReport, FitResult, record_epoch
 from nasdrop.train.score import Score
 
 PATHS = PathDrop(
@@ -17,19 +17,12 @@ def report(**changes):
     return EpochReport(3, 10, **(values | changes))
 
 
-def test_rates_are_means_over_the_paths_of_a_cell_that_can_drop():
-    means = cell_means(RATES, PATHS)
-    assert means == pytest.approx({"cell_00": 0.2, "cell_01": 0.4, "mean": 1.0 / 3, "head.dropout": 0.7})
-    assert cell_means({}, PATHS) == {}
-    assert cell_means({"head.dropout": 0.7}, None) == {"head.dropout": 0.7}
-
-
 def test_an_epoch_is_recorded_under_its_number(tmp_path, make_net):
     network = make_net()
     network.path_drop = PATHS
     with Recorder(tmp_path, tensorboard=False) as recorder:
-        record_epoch(recorder, report(valid=Score(0.9, 0.3, 9, 10), planned=RATES, realised={"a": 0.25}), network)
-        record_epoch(recorder, report(), network)
+        counts = {"planned": RATES, "realised": {"a": 0.25}, "silent": {"expected": 0.06, "realised": 0.05}}
+        record_epoch(recorder, report(valid=Score(0.9, 0.3, 9, 10), memory_mib=9.5, **counts), network)
     (record,) = read_metrics(tmp_path / "metrics.jsonl")
     assert record["step"] == 3
     assert record["valid/accuracy"] == 0.9
@@ -37,6 +30,8 @@ def test_an_epoch_is_recorded_under_its_number(tmp_path, make_net):
     assert record["drop/planned/cell_01"] == pytest.approx(0.4)
     assert record["drop/realised/cell_00"] == 0.25
     assert record["drop/realised/mean"] == 0.25
+    assert (record["drop/silent/expected"], record["drop/silent/realised"]) == (0.06, 0.05)
+    assert (record["train/memory_mib"], record["train/images_per_second"]) == (9.5, 0.0)
 
 
 def test_a_report_comes_back_from_its_state_as_a_replayed_one():

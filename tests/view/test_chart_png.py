@@ -1,9 +1,5 @@
-import sys
-
-import pytest
 from PIL import Image
 
-from nasdrop.errors import InputError
 from nasdrop.view.chart import Chart, Series, rate_over_time
 from nasdrop.view.chart_png import chart_png
 
@@ -18,11 +14,3 @@ def test_a_picture_of_the_size_asked_for(tmp_path):
 def test_odd_text_is_no_formula(tmp_path):
     chart_png(Chart("$\\frac", (Series("$x", ((0, 1),)), Series("_y", ((0, 1),))), "$_", "$^"), tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 0
-
-
-def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError) as caught:
-        chart_png(rate_over_time({"a": [0, 0.2]}, epochs=5), tmp_path / "rates.png")
-    assert caught.value.lines == ("rates.png: PNG needs matplotlib: pip install 'nasdrop[plot]', or ask for .svg",)
-    assert not (tmp_path / "rates.png").exists()

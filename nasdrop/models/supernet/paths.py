@@ -38,7 +38,8 @@ def _edges(cells: Sequence[CellSpace], width: int) -> Iterator[Placed]:
     for index, cell, node in _numbered(cells):
         for number, edge in enumerate(cell.graph.edges):
             name = f"cells.{index}.edges.{number}"
-            yield index * width + number, Path(name, node + edge.target, index, (index + 1) / len(cells))
+            depth, shared = (index + 1) / len(cells), f"{cell.name}/edge_{number:02d}"
+            yield index * width + number, Path(name, node + edge.target, index, depth, place=shared)
 
 
 def _identities(cells: Sequence[CellSpace], sizes: tuple[int, int]) -> Iterator[Placed]:
@@ -51,7 +52,8 @@ def _identities(cells: Sequence[CellSpace], sizes: tuple[int, int]) -> Iterator[
                     place = (index * sizes[0] + number) * sizes[1] + columns[number][position]
                     name = f"cells.{index}.edges.{number}.{position}"
                     depth = (index + 1) / len(cells)
-                    yield place, Path(name, node + edge.target, index, depth, operation, identity=True)
+                    shared = f"{cell.name}/edge_{number:02d}"
+                    yield place, Path(name, node + edge.target, index, depth, operation, identity=True, place=shared)
 
 
 def _operations(kinds: Mapping[str, CellSpace], cells: Sequence[CellSpace], sizes: tuple[int, int]) -> Iterator[Placed]:
@@ -65,7 +67,8 @@ def _operations(kinds: Mapping[str, CellSpace], cells: Sequence[CellSpace], size
                 place = (kind * sizes[0] + number) * sizes[1] + columns[number][position]
                 label = f"{name}.edges.{number}.{operation}"
                 where = edges_before + number
-                yield place, Path(label, where, first, 1.0, operation, edge=where)
+                shared = f"{name}/edge_{number:02d}"
+                yield place, Path(label, where, first, 1.0, operation, edge=where, place=shared)
         edges_before += len(cell.graph.edges)
 
 

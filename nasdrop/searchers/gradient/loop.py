@@ -17,13 +17,13 @@ from torch import Tensor
 from nasdrop.drop import Draw
 from nasdrop.errors import RunFolderError
 from nasdrop.searchers.evaluators import Stopped
-from nasdrop.searchers.gradient import diagnostics
+from nasdrop.searchers.gradient import diagnostics, records
 from nasdrop.searchers.gradient.batches import Halves
 from nasdrop.searchers.gradient.checks import check
 from nasdrop.searchers.gradient.mixture import Mixture, Moment
 from nasdrop.searchers.gradient.part import Part
 from nasdrop.searchers.gradient.ranks import ALONE, Ranks
-from nasdrop.searchers.gradient.report import CHARTS, SearchEpoch, record_epoch
+from nasdrop.searchers.gradient.report import SearchEpoch
 from nasdrop.searchers.gradient.stages import shrunk, stages
 from nasdrop.searchers.gradient.stopping import stop
 from nasdrop.searchers.result import Observer
@@ -32,7 +32,7 @@ from nasdrop.settings import GradientSettings
 from nasdrop.space import Genotype
 from nasdrop.train import Recorder, learning_rate
 from nasdrop.train import checkpoint as checkpoints
-from nasdrop.train.device import derive_seed, deterministic, isolated_rng, seed_rng
+from nasdrop.train.device import derive_seed, deterministic, isolated_rng, peak_memory, seed_rng
 from nasdrop.train.loop import refuse_divergence
 
 WEIGHTS_LOSS, CORRECT, WEIGHTS_NORM, ALPHAS_LOSS, ALPHAS_NORM, ALPHAS_STEPS = range(6)
@@ -111,13 +111,13 @@ class Loop:
         self.step = 0
         self._clear()
         if recorder:
-            record_epoch(recorder, report)
+            records.record(recorder, self.history, self.part)
         self._save()
         self._tell(report)
 
     def _train(self, epoch: int, local: int) -> None:
         """The steps of an epoch, from where a checkpoint left it."""
-        self._started = time.perf_counter()
+        self._started, self._first = time.perf_counter(), self.step
         self.part.supernet.train()
         self.part.enter_epoch(local)
         batches = self.halves.batches(epoch, self.step)
@@ -176,6 +176,7 @@ class Loop:
         self.ranks.average([self.totals])
         self.ranks.average([buffer for buffer in part.supernet.buffers() if buffer.is_floating_point()])
         totals = (self.totals / self.halves.steps).tolist()
+        seconds = time.perf_counter() - self._started
         refuse_divergence("training", totals[WEIGHTS_LOSS], epoch)
         alpha_steps = totals[ALPHAS_STEPS]
         alphas_loss = totals[ALPHAS_LOSS] / alpha_steps if alpha_steps and not part.strategy.one_level else None
@@ -208,6 +209,10 @@ class Loop:
             genotype=genotype.to_json(),
             planned=counts["planned"],
             realised=counts["realised"],
+            silent=counts["silent"],
+            skip_elements=part.skip_elements(),
+            images_per_second=(self.step - self._first) * self.settings.batch_size / seconds,
+            memory_mib=peak_memory(part.device),
         )
 
     def _eigenvalue(self, epoch: int) -> float | None:
@@ -256,7 +261,7 @@ class Loop:
             return
         with self.training.record("search") as recorder:
             if not self.history:
-                recorder.layout(CHARTS)
+                records.begin(recorder, self.part, self.training)
             yield recorder
 
     def _identity(self) -> dict[str, Any]:

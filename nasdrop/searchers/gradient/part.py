@@ -82,6 +82,10 @@ class Part:
         if self._skips is not None:
             self._skips.step(local)
 
+    def skip_elements(self) -> float | None:
+        """Probability that an element of a skip connection drops now, where the strategy drops any."""
+        return max(self._skips.planned().values(), default=None) if self._skips is not None else None
+
     def narrow(self, columns: Columns) -> None:
         """From now on mix and compute only these columns."""
         self.strategy.columns = columns

@@ -1,26 +1,10 @@
-"""What an epoch of a search by gradient was like, and how it goes into the records."""
+"""What an epoch of a search by gradient was like."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import groupby
 from typing import Any
 
-from nasdrop.train import Recorder, Score
-from nasdrop.train.record import Layout
-
-CHARTS: Layout = {
-    "Search": {
-        "loss": ["Multiline", ["search/weights_loss", "search/alphas_loss"]],
-        "accuracy": ["Multiline", ["search/train_accuracy", "valid/accuracy"]],
-        "entropy of the mixtures": ["Multiline", ["search/entropy/.*"]],
-        "share of skip connections": ["Multiline", ["search/skip_share/.*"]],
-        "skip connections in the cell": ["Multiline", ["search/skips/.*"]],
-    },
-    "Drop schedule": {
-        "planned and realised": ["Multiline", ["drop/planned/mean", "drop/realised/mean"]],
-        "realised share of drops an edge": ["Multiline", ["drop/realised/edge.*"]],
-    },
-}
+from nasdrop.train import Score
 
 
 @dataclass(frozen=True)
@@ -50,6 +34,10 @@ class SearchEpoch:
         genotype: that cell, as JSON.
         planned: drop rate of each path, as planned for the middle of the epoch.
         realised: share of samples for which each path was dropped in the steps of the weights, counted.
+        silent: nodes a sample that lost all their inputs, as `expected` and as `realised`, counted.
+        skip_elements: probability that an element of a skip connection dropped (P-DARTS); None where none does.
+        images_per_second: of the weights' batches, evaluation apart.
+        memory_mib: most memory so far, of the device, or of the process where that is the CPU.
         replayed: true when the epoch was run before an interruption and is only told again.
     """
 
@@ -74,6 +62,10 @@ class SearchEpoch:
     genotype: str = field(repr=False)
     planned: Mapping[str, float] = field(default_factory=dict, repr=False)
     realised: Mapping[str, float] = field(default_factory=dict, repr=False)
+    silent: Mapping[str, float] = field(default_factory=dict, repr=False)
+    skip_elements: float | None = None
+    images_per_second: float = 0.0
+    memory_mib: float = 0.0
     replayed: bool = False
 
     @property
@@ -102,43 +94,3 @@ class SearchEpoch:
         """The report that `state` was taken from, marked as replayed."""
         valid = Score(**state["valid"]) if state["valid"] else None
         return cls(**{**state, "valid": valid, "replayed": True})
-
-
-def record_epoch(recorder: Recorder, report: SearchEpoch) -> None:
-    """Write an epoch into the records, drop rates as means over the cells an edge."""
-    values = {
-        "search/weights_loss": report.weights_loss,
-        "search/train_accuracy": report.train_accuracy,
-        "search/alphas_loss": report.alphas_loss,
-        "search/genotype_changes": report.changes,
-        "search/moved": report.moved,
-        "search/gradient_norm/weights": report.weights_norm,
-        "search/gradient_norm/alphas": report.alphas_norm,
-        "search/eigenvalue": report.eigenvalue,
-        "search/learning_rate": report.learning_rate,
-        "search/seconds": report.seconds,
-        "search/stage": report.stage,
-        "valid/accuracy": report.accuracy,
-        "valid/loss": report.valid.loss if report.valid else None,
-    }
-    for name in ("entropy", "skip_share", "skips"):
-        values |= {f"search/{name}/{kind}": value for kind, value in getattr(report, name).items()}
-    for name, rates in (("planned", report.planned), ("realised", report.realised)):
-        values |= {f"drop/{name}/{edge}": rate for edge, rate in edge_means(rates).items()}
-    recorder.scalars({tag: value for tag, value in values.items() if value is not None}, report.epoch)
-
-
-def edge_means(rates: Mapping[str, float]) -> dict[str, float]:
-    """Mean rate of each edge over the cells, and of all: `cells.3.edges.7` and its like become `edge_07`."""
-
-    def edge(item: tuple[str, float]) -> str:
-        parts = item[0].split(".")
-        return f"edge_{int(parts[3]):02d}" if parts[2:3] == ["edges"] else item[0]
-
-    groups = groupby(sorted(rates.items(), key=edge), key=edge)
-    means = {name: _mean([rate for _, rate in members]) for name, members in groups}
-    return means | ({"mean": _mean(list(rates.values()))} if rates else {})
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)

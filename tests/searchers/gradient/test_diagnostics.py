@@ -8,7 +8,7 @@ import torch
 from nasdrop.models.supernet import SuperNet
 from nasdrop.searchers.gradient import diagnostics
 from nasdrop.searchers.gradient.mixture import Columns
-from nasdrop.searchers.gradient.report import SearchEpoch, edge_means
+from nasdrop.searchers.gradient.report import SearchEpoch
 from nasdrop.space import Genotype, SearchSpace
 
 
@@ -61,13 +61,6 @@ def test_alphas_that_stand_still_are_told_at_the_end(make_report):
     (line,) = said([make_report(0, moved=0.001)], last=True)
     assert "the alphas did not move" in line and "0.001" in line
     assert said([make_report(0, moved=0.5)], last=True) == []
-
-
-def test_rates_are_averaged_over_the_cells_an_edge():
-    rates = {"cells.0.edges.3": 0.2, "cells.1.edges.3": 0.4, "cells.0.edges.11": 0.0}
-    assert edge_means(rates) == pytest.approx({"edge_03": 0.3, "edge_11": 0.0, "mean": 0.2})
-    assert edge_means({"normal.edges.2.none": 0.5}) == {"normal.edges.2.none": 0.5, "mean": 0.5}
-    assert edge_means({}) == {}
 
 
 def test_a_report_survives_its_checkpoint(make_report):
