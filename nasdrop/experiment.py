@@ -36,6 +36,7 @@ from nasdrop.searchers.trainings import Trainings
 from nasdrop.settings import Experiment, StudySettings
 from nasdrop.space import SearchSpace, load_space
 from nasdrop.train import Dataset, Recorder, choose_device, load, save_weights, set_threads
+from nasdrop.train.criterion import loss_file
 from nasdrop.view.chart import trade_off
 from nasdrop.view.chart_svg import chart_svg
 
@@ -87,7 +88,7 @@ def open_folder(
     experiment: Experiment, out: Path | None = None, *, fresh: bool = False, database: str = ""
 ) -> RunFolder:
     """The folder of an experiment; with `fresh` an old run is renamed out of the way."""
-    path = out or default_path(experiment, sources(load_space(experiment.space)), Path("runs"))
+    path = out or default_path(experiment, sources(load_space(experiment.space), experiment), Path("runs"))
     if fresh:
         with RunFolder(path).locked():
             set_aside(path)
@@ -101,11 +102,12 @@ def run(
     function: Function | None = None,
     space: SearchSpace | None = None,
 ) -> Report:
-    """Experiment -> space -> search -> genotype -> network -> files; `space`, if given, is the experiment's."""
-    space = space or load_space(experiment.space)
+    """Experiment -> space -> search -> genotype -> network -> files; `space`, if given, is the one that a run holds."""
+    resumed, space = space is not None, space or load_space(experiment.space)
     settings = experiment.search
     if isinstance(settings, StudySettings) and settings.evaluator in ("table", "python"):
         return run_untrained(experiment, settings, space, folder, observer, function)
+    own = (folder.sources, Path()) if resumed else (Path(),)
     device = own_device(choose_device(experiment.device))
     set_threads(experiment.threads)
     data = load(experiment.data)
@@ -115,7 +117,7 @@ def run(
         if not ranks.leads:
             return Report(search_cells(training, folder, Silent(), ranks), (), ())
         stack.enter_context(folder.locked())
-        folder.claim(experiment, sources(space))
+        folder.claim(experiment, sources(space, experiment, own))
         if reason := check(training, experiment.final):
             observer.note(f"the baseline {experiment.final.genotype} is left out: {reason}")
             training = without_published(training)
@@ -149,7 +151,7 @@ def make_training(
     """How trials are trained: on the training split, scored on the validation split."""
     data = data.to(device)
     record = partial(open_recorder, folder)
-    return Training(experiment, space, data, device, folder.checkpoints, record)
+    return Training(experiment, space, data, device, folder.checkpoints, record, folder.sources)
 
 
 def open_recorder(folder: RunFolder, label: str) -> Recorder:
@@ -261,7 +263,7 @@ def run_untrained(
         else FunctionEvaluator(cast(Function, function))
     )
     with folder.locked():
-        folder.claim(experiment, sources(space))
+        folder.claim(experiment, sources(space, experiment))
         facts = [
             ("run folder", folder.path),
             ("space", f"{space.name}: {space.size:.3g} genotypes"),
@@ -332,6 +334,7 @@ def train_candidates(
                 "std": json.dumps(training.data.std),
                 "classes": json.dumps(training.data.classes),
                 "test_accuracy": f"{outcome.accuracy:.6f}",
+                "test_metrics": json.dumps(dict(outcome.score.metrics)),
             }
             save_weights(folder.weights, outcome.network, metadata)
 
@@ -374,6 +377,18 @@ def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
     observer.planned(facts, scheduler.table())
 
 
-def sources(space: SearchSpace) -> dict[str, Path]:
-    """The files that define a space, by the name that they get in a run folder."""
-    return {path.name: path for path in space.source_files}
+def sources(space: SearchSpace, experiment: Experiment, folders: Sequence[Path] = (Path(),)) -> dict[str, Path]:
+    """The files that define a space, and a user's own losses, by the name that they get in a run folder.
+
+    Args:
+        space: names its files.
+        experiment: names the losses.
+        folders: where these are looked for.
+    """
+    losses = {experiment.train.loss, getattr(experiment.search, "loss", "")} - {""}
+    paths = [*space.source_files, *(loss_file(loss, folders) for loss in sorted(losses))]
+    named = {path.name: path for path in paths}
+    for path in paths:
+        if path.read_bytes() != named[path.name].read_bytes():
+            raise ConfigError(f"{path}: must not have the name of another file of this run, {named[path.name]}")
+    return named

@@ -102,6 +102,10 @@ class WeightSettings(Settings):
     weight_decay: float = Field(3e-4, ge=0)
     gradient_clip: float = Field(5.0, ge=0, description="largest gradient norm; 0: no clipping")
     label_smoothing: Fraction | Literal[0] = Field(0)
+    class_weights: Literal["none", "balanced"] | Rows[Annotated[float, Field(ge=0)]] = Field(
+        "none", description="of the loss; balanced: rare classes count more, all together alike; or a list, one a class"
+    )
+    loss: str = Field("", description="your own: 'file.py:name', called with logits and labels; empty: cross-entropy")
     crop_padding: int = Field(0, ge=0, description="random crop after padding by this many pixels")
     flip: bool = Field(default=False, description="random left-right flip")
     cutout: int = Field(0, ge=0, description="side of the square set to zero, in pixels; 0: none")
@@ -115,6 +119,9 @@ class TrainSettings(WeightSettings):
 
     epochs: PositiveInt = 20
     auxiliary_weight: float = Field(0.4, ge=0, description="weight of the auxiliary head's loss")
+    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "top5"] = Field(
+        "accuracy", description="what a study maximises on the validation split"
+    )
 
 
 class SupernetSettings(WeightSettings):

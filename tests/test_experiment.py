@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 import nasdrop
-from nasdrop import config, resources
+from nasdrop import cli, config, resources
 from nasdrop.errors import ConfigError, InputError, RunError, RunFolderError
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.evaluators import Evaluation
@@ -273,3 +273,34 @@ def test_a_cost_that_nobody_tells(tmp_path):
     with pytest.raises(RunError, match="its parameters must be finite, got inf"):
         asked = ("search.costs=['parameters']", "search.trials=2", "name=other")
         nasdrop.search("digits", *asked, out=tmp_path / "other", evaluator=lambda *_: unmeasured)
+
+
+def test_a_loss_of_ones_own_and_another_metric(tmp_path, monkeypatch, capsys):
+    (tmp_path / "losses.py").write_text(
+        "from torch.nn import functional\n\n\ndef margin(logits, labels):\n"
+        "    return functional.multi_margin_loss(logits, labels)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    options = (
+        *SMALL, "train.loss=losses.py:margin", "train.metric=macro_f1", "search.trials=1", "search.epochs=1",
+        "search.min_epochs=1",
+    )  # fmt: skip
+    found = nasdrop.search("digits", *options, out=tmp_path / "run")
+    assert (tmp_path / "run" / "sources" / "losses.py").is_file()
+    written = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert written["validation_accuracy"] == found.score
+    (scores,) = by_epoch(tmp_path / "run", trials(tmp_path / "run")[0], "valid/macro_f1").values()
+    assert found.score == scores
+    (row,) = written["test"]
+    assert set(row["metrics"]) == {"balanced_accuracy", "macro_f1", "top5"}
+    assert all(0 <= value <= 1 for value in row["metrics"].values())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "run" / "result.json").unlink()
+    assert cli.run(["resume", str(tmp_path / "run")]) == 0  # from its own copy of the loss
+    (again,) = json.loads((tmp_path / "run" / "result.json").read_text())["test"]
+    assert again | {"seconds": 0} == row | {"seconds": 0}
+    assert cli.run(["show", str(tmp_path / "run")]) == 0
+    assert "balanced accuracy" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="loss: no such file"):
+        nasdrop.search("digits", *options)

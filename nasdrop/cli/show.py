@@ -120,9 +120,12 @@ def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genot
     if result.get("test"):
         from nasdrop.searchers.finals import FinalScore
         from nasdrop.view.terminal import results_table
+        from nasdrop.view.units import measures
 
+        rows = [FinalScore.from_json(row) for row in result["test"]]
         console.print()
-        console.print(results_table([FinalScore.from_json(row) for row in result["test"]]))
+        console.print(results_table(rows))
+        console.print(summary([(rows[0].label, ", ".join(measures(rows[0].metrics)))]))
     console.print()
     _print_options(genotype, console)
     console.print(genotype_table(genotype, width=console.width, ascii_only=ascii_only(console)))

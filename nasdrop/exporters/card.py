@@ -7,7 +7,7 @@ from typing import Any
 
 from nasdrop.config import flatten
 from nasdrop.settings import Experiment, Settings
-from nasdrop.view.units import count, percent
+from nasdrop.view.units import count, measures, percent
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,9 @@ def _accuracy(facts: Facts) -> str:
         for row in facts.result.get("test", ())
     ]
     images = facts.result["test"][0]["images"] if rows else 0
-    lines = [f"The weights here: {percent(float(facts.metadata['test_accuracy']))} of the test images."]
+    said = [f"The weights here: {percent(float(facts.metadata['test_accuracy']))} of the test images"]
+    said += measures(json.loads(facts.metadata.get("test_metrics", "{}")))
+    lines = [f"{', '.join(said)}."]
     if rows:
         lines.append(f"Each row was trained the same way and scored once, after the search, on {images} test images.")
         header = ("", "test accuracy", "trainings", "standard error of so many images")

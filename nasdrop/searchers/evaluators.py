@@ -35,7 +35,7 @@ class Evaluation:
     """What a cell is worth.
 
     Attributes:
-        value: validation accuracy in [0, 1].
+        value: validation accuracy, or another metric of it, in [0, 1].
         attributes: plain values worth keeping beside it (parameters, loss, ...).
     """
 
@@ -148,15 +148,17 @@ class TrainingEvaluator:
 
     def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
         """Train and score; see Evaluator."""
+        metric = self.training.experiment.train.metric
         with failing_alone():
             outcome = self.training.run(
                 genotype,
                 label=f"trial-{self.training.key(genotype)}",
                 epochs=self.epochs,
                 seed=self.seed,
-                on_epoch=lambda epoch: report(epoch.epoch + 1, epoch.valid.accuracy) if epoch.valid else None,
+                on_epoch=lambda epoch: report(epoch.epoch + 1, epoch.valid.value(metric)) if epoch.valid else None,
             )
-        return Evaluation(outcome.accuracy, {**asdict(outcome.cost), "loss": outcome.loss})
+        told = {**asdict(outcome.cost), "loss": outcome.loss, "accuracy": outcome.accuracy}
+        return Evaluation(outcome.score.value(metric), told)
 
     def parameters(self, genotype: Genotype) -> int:
         """Weights of the cell's network; see Evaluator."""

@@ -45,6 +45,7 @@ class FinalScore:
         multiply_adds: of one image (mean over cells).
         seconds: wall time of one training (mean).
         images: size of the test split.
+        metrics: other measures than accuracy, in [0, 1] (mean over trainings).
     """
 
     label: str
@@ -53,6 +54,7 @@ class FinalScore:
     multiply_adds: float
     seconds: float
     images: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
     mean: float = field(init=False)
     spread: float = field(init=False)
     standard_error: float = field(init=False)
@@ -61,7 +63,7 @@ class FinalScore:
     def from_json(cls, row: Mapping[str, Any]) -> "FinalScore":
         """Read a row of a run's `result.json`."""
         given = {key: row[key] for key in ("label", "parameters", "multiply_adds", "seconds", "images")}
-        return cls(accuracies=tuple(row["accuracies"]), **given)
+        return cls(accuracies=tuple(row["accuracies"]), metrics=row.get("metrics", {}), **given)
 
     def __post_init__(self) -> None:
         """Derive mean, sample standard deviation, and the binomial standard error that so many test images allow."""
@@ -170,6 +172,7 @@ def _result(candidate: Candidate, seed: int, outcome: Outcome) -> dict[str, Any]
         "seconds": round(outcome.seconds, 3),
         **asdict(outcome.cost),
         **({"parts": dict(outcome.parts)} if outcome.parts else {}),
+        "metrics": dict(outcome.score.metrics),
     }
 
 
@@ -198,6 +201,11 @@ def final_rows(
             multiply_adds=mean(row, "multiply_adds"),
             seconds=mean(row, "seconds"),
             images=len(training.data.test),
+            metrics={
+                name: statistics.fmean(result["metrics"][name] for result in row)
+                for name in row[0].get("metrics", ())
+                if name != "accuracy"
+            },
         )
         for label, row in rows.items()
     ]

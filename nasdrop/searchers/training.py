@@ -19,9 +19,10 @@ from nasdrop.models.fractal import FractalDrop, FractalNet
 from nasdrop.models.fractal_genotype import fractal_network
 from nasdrop.models.network import Network
 from nasdrop.searchers.pictures import picture_cell, picture_rates, tell_settings
-from nasdrop.settings import DropSettings, Experiment
+from nasdrop.settings import DropSettings, Experiment, WeightSettings
 from nasdrop.space import Genotype, SearchSpace
-from nasdrop.train import Dataset, EpochReport, Recorder, evaluate, evaluate_parts, fit, reestimate
+from nasdrop.train import Dataset, EpochReport, Recorder, Score, evaluate, evaluate_parts, fit, reestimate
+from nasdrop.train.criterion import Loss, make_loss
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Outcome:
         cost: parameters (auxiliary head apart) and multiply-adds.
         seconds: wall time of this call.
         network: trained, on its device.
+        score: all that was measured there.
         parts: accuracy in [0, 1] of each column of a fractal network, on the same images.
     """
 
@@ -42,6 +44,7 @@ class Outcome:
     cost: Cost
     seconds: float
     network: nn.Module
+    score: Score
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -56,6 +59,7 @@ class Training:
         device: where.
         checkpoints: folder of unfinished trainings; a training found there goes on.
         record: opens the recorder of a training by its label.
+        sources: folder with copies of the user's own Python.
     """
 
     experiment: Experiment
@@ -64,6 +68,11 @@ class Training:
     device: torch.device
     checkpoints: Path
     record: Callable[[str], Recorder]
+    sources: Path = Path()
+
+    def loss(self, settings: WeightSettings) -> Loss:
+        """The loss that settings ask for; a user's own as the run holds it, or from the working directory."""
+        return make_loss(settings, self.data.train.labels, self.data.num_classes, (self.sources, Path()))
 
     def discrete(self) -> "Training":
         """The same training with the drop path that the experiment has for trainings after the search."""
@@ -138,6 +147,7 @@ class Training:
                 checkpoint=checkpoint,
                 recorder=recorder,
                 on_epoch=on_epoch,
+                loss=self.loss(self.experiment.train),
             )
             realised = [report.realised for report in result.history]
             picture_rates(recorder, realised, network.path_drop, len(realised) - 1)
@@ -147,7 +157,8 @@ class Training:
         score = result.valid or evaluate(network, self.data.test, self.data)
         parts = result.history[-1].parts if result.valid else evaluate_parts(network, self.data.test, self.data)
         checkpoint.unlink(missing_ok=True)
-        return Outcome(score.accuracy, score.loss, self.cost(genotype), time.monotonic() - started, network, parts)
+        seconds = time.monotonic() - started
+        return Outcome(score.accuracy, score.loss, self.cost(genotype), seconds, network, score, parts)
 
 
 def drop_schedule(settings: DropSettings, genotype: Genotype | None = None) -> Schedule:

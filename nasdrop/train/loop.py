@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from nasdrop.drop.paths import Draw
@@ -22,6 +21,7 @@ from nasdrop.errors import ConfigError, DataError, RunError, RunFolderError
 from nasdrop.settings import TrainSettings, WeightSettings
 from nasdrop.train import checkpoint as checkpoints
 from nasdrop.train.batches import arrange, memory_format, num_steps, train_batches
+from nasdrop.train.criterion import Loss, make_loss
 from nasdrop.train.data import Dataset
 from nasdrop.train.device import derive_seed, deterministic, isolated_rng, peak_memory, seed_rng
 from nasdrop.train.draws import StepDraws
@@ -48,6 +48,7 @@ def fit(
     checkpoint: Path | None = None,
     recorder: Recorder | None = None,
     on_epoch: OnEpoch | None = None,
+    loss: Loss | None = None,
 ) -> FitResult:
     """Train a network in place; at the end it is in evaluation mode.
 
@@ -68,6 +69,7 @@ def fit(
         recorder: takes the numbers of each epoch.
         on_epoch: called after each epoch, and first once for each epoch that the checkpoint holds. What it raises ends
             the training; the checkpoint of that epoch is written already.
+        loss: what is minimised, called with logits (N, classes) and labels (N,); by default as the settings say.
 
     Raises:
         DivergedError: a loss is NaN or infinite.
@@ -79,7 +81,8 @@ def fit(
     full_epochs = full_epochs or epochs
     _check(data, settings, epochs, full_epochs)
     device = device or data.train.labels.device
-    training = _Training(network, data.to(device), settings, schedule, seed, full_epochs, global_share)
+    loss = loss or make_loss(settings, data.train.labels.to(device), data.num_classes)
+    training = _Training(network, data.to(device), settings, schedule, seed, full_epochs, global_share, loss)
     history = training.resume(checkpoint) if checkpoint and checkpoint.exists() else []
     resumed_at = len(history)
     if recorder and not history:
@@ -142,7 +145,8 @@ class _Training:
     schedule: Schedule | None
     seed: int
     full_epochs: int
-    global_share: Schedule | None = None
+    global_share: Schedule | None
+    loss: Loss
 
     def __post_init__(self) -> None:
         self.device = self.data.train.labels.device
@@ -211,11 +215,11 @@ class _Training:
         with autocasting(self.device, self.settings.autocast):
             output = self.network(batch, **paths)
         logits, auxiliary = output if isinstance(output, tuple) else (output, None)
-        loss = self._loss(logits, labels)
+        loss = self.loss(logits.float(), labels)
         if isinstance(auxiliary, tuple):
-            loss = loss + torch.stack([self._loss(part, labels) for part in auxiliary]).mean()
+            loss = loss + torch.stack([self.loss(part.float(), labels) for part in auxiliary]).mean()
         elif auxiliary is not None:
-            loss = loss + self.settings.auxiliary_weight * self._loss(auxiliary, labels)
+            loss = loss + self.settings.auxiliary_weight * self.loss(auxiliary.float(), labels)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         if self.settings.gradient_clip:
@@ -226,9 +230,6 @@ class _Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
 
     def state(self, history: list[EpochReport]) -> dict[str, Any]:
         """What a checkpoint holds. No random state: an epoch seeds all that it draws from."""

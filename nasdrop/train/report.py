@@ -109,5 +109,6 @@ def record_epoch(recorder: Recorder, report: EpochReport, network: nn.Module) ->
     }
     if report.valid:
         values |= {"valid/loss": report.valid.loss, "valid/accuracy": report.valid.accuracy}
+        values |= {f"valid/{name}": value for name, value in report.valid.metrics.items()}
     values |= {f"valid/{name}": accuracy for name, accuracy in report.parts.items()}
     recorder.scalars(values | drop_values(vars(report), getattr(network, "path_drop", None)), report.epoch)

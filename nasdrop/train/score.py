@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from nasdrop.errors import DataError
+from nasdrop.errors import ConfigError, DataError
 from nasdrop.train.batches import eval_batches
 from nasdrop.train.data import AnyImages, Dataset
 from nasdrop.train.device import isolated_rng
+from nasdrop.train.metrics import Metric, hits_at, measure
 
 Autocast = Literal["none", "bfloat16", "float16"]
 
@@ -28,12 +29,26 @@ class Score:
         loss: mean cross-entropy, without label smoothing.
         correct: number of correct answers.
         total: number of images.
+        metrics: accuracy, balanced_accuracy, macro_f1 and, of more than five classes, top5; each in [0, 1].
     """
 
     accuracy: float
     loss: float
     correct: int
     total: int
+    metrics: Mapping[Metric, float] = field(default_factory=dict)
+
+    def value(self, metric: Metric) -> float:
+        """One of the metrics.
+
+        Raises:
+            ConfigError: it is not defined for so few classes.
+        """
+        if metric == "accuracy":
+            return self.accuracy
+        if metric not in self.metrics:
+            raise ConfigError(f"train.metric: {metric} needs more than five classes; known: {', '.join(self.metrics)}")
+        return self.metrics[metric]
 
 
 def evaluate(
@@ -61,15 +76,19 @@ def evaluate(
     if len(images) == 0:
         raise DataError("evaluate: must have images to score on, got none")
     device = images.labels.device
-    loss, correct = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+    loss, answers, hits, classes = torch.zeros((), device=device), [], [], 1
     with eval_mode(network), isolated_rng(device), torch.no_grad():
         for batch, labels in eval_batches(images, data, batch_size=batch_size, channels_last=channels_last):
             with autocasting(device, autocast):
                 logits = network(batch)
             loss += functional.cross_entropy(logits.float(), labels, reduction="sum")
-            correct += (logits.argmax(1) == labels).sum()
-    number = int(correct)
-    return Score(number / len(images), float(loss) / len(images), number, len(images))
+            answers.append(logits.argmax(1))
+            hits.append(hits_at(logits, labels))
+            classes = logits.shape[1]
+    said = torch.cat(answers)
+    number = int((said == images.labels).sum())
+    metrics = measure(said, images.labels, torch.cat(hits), classes)
+    return Score(number / len(images), float(loss) / len(images), number, len(images), metrics)
 
 
 def evaluate_parts(

@@ -15,6 +15,7 @@ from nasdrop.searchers.evaluators import (
     TrainingEvaluator,
 )
 from nasdrop.searchers.table import Table
+from nasdrop.settings import Experiment
 from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import DivergedError, Score
 
@@ -24,8 +25,9 @@ GENOTYPE = Genotype.read("DARTS_V2")
 class Training:
     """Stands for a training of three epochs that may end early."""
 
-    def __init__(self, error=None):
-        self.error, self.asked = error, None
+    def __init__(self, error=None, metric="accuracy"):
+        self.error, self.asked, self.scores = error, None, {}
+        self.experiment = Experiment(name="x", train={"metric": metric})
 
     def key(self, genotype):
         return "abc"
@@ -36,19 +38,29 @@ class Training:
     def run(self, genotype, *, on_epoch, **asked):
         self.asked = asked
         for epoch in range(3):
-            on_epoch(SimpleNamespace(epoch=epoch, valid=Score(0.5 + epoch / 10, 1.0, 5, 10)))
+            on_epoch(SimpleNamespace(epoch=epoch, valid=Score(0.5 + epoch / 10, 1.0, 5, 10, self.scores)))
         if self.error:
             raise self.error
-        return SimpleNamespace(accuracy=0.7, loss=0.2, cost=Cost(11, 22))
+        score = Score(0.7, 0.2, 7, 10, {"accuracy": 0.7, "macro_f1": 0.6})
+        return SimpleNamespace(accuracy=0.7, loss=0.2, cost=Cost(11, 22), score=score)
 
 
 def test_a_value_with_every_epoch_reported():
     training, reported = Training(), []
     evaluation = TrainingEvaluator(training, epochs=3, seed=5)(GENOTYPE, lambda *epoch: reported.append(epoch))
-    assert evaluation.value == 0.7 and evaluation.attributes == {"parameters": 11, "multiply_adds": 22, "loss": 0.2}
+    told = {"parameters": 11, "multiply_adds": 22, "loss": 0.2, "accuracy": 0.7}
+    assert evaluation.value == 0.7 and evaluation.attributes == told
     assert reported == [(1, 0.5), (2, 0.6), (3, 0.7)]
     assert training.asked == {"label": "trial-abc", "epochs": 3, "seed": 5}
     assert TrainingEvaluator(training, epochs=3, seed=5).parameters(GENOTYPE) == 11
+
+
+def test_another_metric_is_the_value():
+    training, reported = Training(metric="macro_f1"), []
+    training.scores = {"macro_f1": 0.4}
+    evaluation = TrainingEvaluator(training, epochs=3, seed=5)(GENOTYPE, lambda *epoch: reported.append(epoch))
+    assert evaluation.value == 0.6 and evaluation.attributes["accuracy"] == 0.7
+    assert reported == [(1, 0.4), (2, 0.4), (3, 0.4)]
 
 
 def test_a_stop_is_passed_on():

@@ -5,6 +5,7 @@ device, but where a strategy has to choose on the host what runs.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from nasdrop.searchers.gradient.ranks import ALONE, Ranks
 from nasdrop.searchers.gradient.second_order import RADIUS, Unrolled, directional, norm
 from nasdrop.searchers.gradient.strategy import Strategy
 from nasdrop.settings import DartsSettings, GradientSettings
+from nasdrop.train.criterion import Loss
 from nasdrop.train.device import isolated_rng
 from nasdrop.train.score import autocasting
 
@@ -33,11 +35,18 @@ class Learner:
         strategy: of this supernet's candidates.
         settings: of the search.
         ranks: the processes that share it.
+        loss: what weights and alphas minimise; by default cross-entropy.
     """
 
     def __init__(
-        self, supernet: SuperNet, strategy: Strategy[Any], settings: GradientSettings, ranks: Ranks = ALONE
+        self,
+        supernet: SuperNet,
+        strategy: Strategy[Any],
+        settings: GradientSettings,
+        ranks: Ranks = ALONE,
+        loss: Loss | None = None,
     ) -> None:
+        self.criterion = loss or partial(functional.cross_entropy, label_smoothing=settings.label_smoothing)
         self.supernet, self.strategy, self.settings, self.ranks = supernet, strategy, settings, ranks
         self.active: Active | None = None
         self.weights = supernet.weight_parameters()
@@ -72,7 +81,7 @@ class Learner:
         with autocasting(self.device, self.settings.autocast):
             logits = self.supernet(images, mixture.weights, paths, mixture.active, edge_weights=mixture.edges)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return functional.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing), logits
+        return self.criterion(logits, labels), logits
 
     def step_weights(self, batch: Batch, mixture: Mixture, paths: Draw, rate: float) -> Tensor:
         """One step of the weights; loss, share of correct answers and gradient norm, on the device."""

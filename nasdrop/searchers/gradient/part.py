@@ -55,7 +55,7 @@ class Part:
             self.strategy = make_strategy(settings, Columns.of(self.supernet), training.space)
         arrange(self.supernet, memory_format(len(training.data.shape) + 1, channels_last=settings.channels_last))
         self.device = training.device
-        self.learner = Learner(self.supernet, self.strategy, settings, ranks)
+        self.learner = Learner(self.supernet, self.strategy, settings, ranks, training.loss(settings))
         self.draws = StepDraws(
             self.supernet,
             training.schedule(),
