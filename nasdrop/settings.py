@@ -134,7 +134,9 @@ class SupernetSettings(WeightSettings):
     autocast: Literal["none", "bfloat16"] = "none"
     channels: PositiveInt = Field(16, description="of the supernet's first cells")
     num_cells: PositiveInt = Field(8, description="of the supernet")
-    layout: Literal["packed", "reference"] = Field("packed", description="how the supernet computes; the same sums")
+    layout: Literal["auto", "packed", "grouped", "reference"] = Field(
+        "auto", description="how the supernet computes, the same sums; auto: grouped on a GPU, packed elsewhere"
+    )
     checkpoint_cells: bool = Field(default=False, description="recompute each cell in backward: less memory, more time")
     checkpoint_steps: PositiveInt = Field(200, description="steps between checkpoints; one more at every epoch's end")
 

@@ -18,13 +18,17 @@ from nasdrop.models.cell import weighted_sum
 from nasdrop.models.layers import batch_norm, concatenate, every
 from nasdrop.models.ops import Builder, build_operation
 from nasdrop.models.supernet.candidates import Candidates
+from nasdrop.models.supernet.grouped.compute import GroupedPass
+from nasdrop.models.supernet.grouped.plan import norms_of as norms_of_groups
+from nasdrop.models.supernet.grouped.plan import plan_groups
 from nasdrop.models.supernet.packed.compute import Pass
 from nasdrop.models.supernet.packed.plan import norms_of, plan_cell
 from nasdrop.space.cell_space import CellSpace
 from nasdrop.space.operations import Family, family
 
-Layout = Literal["packed", "reference"]
-"""How a cell is computed: sharing and fusing what it can while training, or one module an edge and candidate."""
+Layout = Literal["auto", "packed", "grouped", "reference"]
+"""How a cell is computed while training: edge by edge, sharing and fusing what it can (packed); the edges that leave a
+node as one (grouped); one module an edge and candidate (reference). auto: grouped on a GPU, packed elsewhere."""
 
 Active = Sequence[Sequence[int]]
 """The columns that each edge computes, as host integers."""
@@ -42,12 +46,13 @@ class MixedCell(nn.Module):
         norm_after_pools: follow each pool by a batch norm without scale and shift, as DARTS does in search.
         partial_channels: k sends one channel of k through the operations and the others around them (PC-DARTS).
         skip_dropout: let identities drop elements (P-DARTS): each is a `Dropout` module, whose p starts at 0.
-        layout: "packed" shares and fuses what it can, "reference" calls one module an edge and candidate. The weights
-            have the same names in both.
+        layout: see `Layout`. The weights have the same names in all of them.
         custom: a user's own operations.
 
     `edges[e][i]` is the i-th operation in the list of edge e.
     """
+
+    _order: Tensor
 
     def __init__(
         self,
@@ -59,7 +64,7 @@ class MixedCell(nn.Module):
         norm_after_pools: bool,
         partial_channels: int = 1,
         skip_dropout: bool = False,
-        layout: Layout = "packed",
+        layout: Layout = "auto",
         custom: Mapping[str, Builder] | None = None,
     ) -> None:
         super().__init__()
@@ -89,6 +94,10 @@ class MixedCell(nn.Module):
         self.layout = layout
         self._terms = plan_cell(self.candidates, self.operation)
         self._norms = tuple(norms_of(self._terms))
+        self._leaving = plan_groups(self._terms, self.candidates, self.operation)
+        self._grouped_norms = tuple(norms_of_groups(self._leaving))
+        order = torch.tensor([edge for node in self._leaving for edge in node.edges])
+        self.register_buffer("_order", order, persistent=False)
 
     def operation(self, edge: int, position: int) -> nn.Module:
         """The operation at a position in the list of an edge."""
@@ -113,33 +122,45 @@ class MixedCell(nn.Module):
             (N, C * len(concat), *ceil(S / stride)).
         """
         states: list[Tensor] = [module(x) for module, x in zip(self.preprocess, inputs, strict=True)]
-        mix = self._packed if self._can_pack(states[0]) else self._by_module
-        for node, mixed in mix(states, coefficients, active):
+        for node, mixed in self._nodes(states, coefficients, active):
             if self.partial_channels > 1:
                 mixed = self._join_around(mixed, states, self.plan[node - self.num_inputs][1], around)
             states.append(mixed)
         return concatenate([states[node] for node in self.concat], training=self.training)
 
-    def _can_pack(self, x: Tensor) -> bool:
-        """Whether the packed layout is asked for and exact here."""
-        if self.layout != "packed" or not self.training or torch.compiler.is_compiling():
-            return False
+    def form(self, x: Tensor) -> Literal["packed", "grouped", "reference"]:
+        """How the cell computes states like this one now: its layout, or the reference where that is not exact."""
+        layout = self.layout
+        if layout == "auto":
+            layout = "grouped" if x.is_cuda else "packed"
+        if layout == "reference" or not self.training:
+            return "reference"
+        if layout == "grouped":
+            return "grouped" if all(norm.training for norm in self._grouped_norms) else "reference"
         exact = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(x.device.type)
-        return exact and all(norm.training for norm in self._norms)
+        exact = exact and not torch.compiler.is_compiling()
+        return "packed" if exact and all(norm.training for norm in self._norms) else "reference"
 
-    def _packed(
+    def _nodes(
         self, states: Sequence[Tensor], coefficients: Tensor, active: Active | None
     ) -> Iterator[tuple[int, Tensor]]:
-        """What is mixed at each node; the states of the nodes before it are read as they appear."""
-        run = Pass(coefficients.to(states[0].dtype))
+        """What is mixed at each node, one after the other; `states` grows meanwhile."""
+        form = self.form(states[0])
+        if form == "reference":
+            return self._by_module(states, coefficients, active)
         wanted = None if active is None else [set(columns) for columns in active]
-        for node, terms in enumerate(self._terms):
+        if form == "grouped":
+            by_source = coefficients.index_select(0, self._order)
+            return self._by_source(GroupedPass(self._leaving, by_source, wanted), states)
+        return self._by_source(Pass(self._terms, coefficients.to(states[0].dtype), wanted), states)
+
+    def _by_source(self, run: Pass | GroupedPass, states: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
+        """What is mixed at each node; the states of the nodes before it are read as they appear."""
+        for node in range(len(self._terms)):
             if node >= self.num_inputs:
                 mixed = run.enter(node)
-                yield node, self._nothing(states) if mixed is None else mixed
-            leaving = [term for term in terms if wanted is None or term.column in wanted[term.edge]]
-            if leaving:
-                run.leave(self._through(states[node]), leaving)
+                yield node, self._nothing(states) if mixed is None else mixed.to(states[0].dtype)
+            run.leave(node, self._through(states[node]))
         run.statistics.update()
 
     def _by_module(

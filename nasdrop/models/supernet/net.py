@@ -41,7 +41,7 @@ class SuperNet(nn.Module):
         num_classes: logits.
         in_channels: channels of the images.
         ndim: spatial sides of the images, 1 to 3.
-        layout: "packed" or "reference"; see `MixedCell`.
+        layout: see `nasdrop.models.supernet.cell.Layout`.
         partial_channels: k: one of k channels goes through the operations, the others around them (PC-DARTS,
             arXiv:1907.05737); 1: all go through.
         skip_dropout: identities drop elements (P-DARTS, arXiv:1904.12760): each is a `nasdrop.drop.Dropout`, p = 0 at
@@ -70,7 +70,7 @@ class SuperNet(nn.Module):
         in_channels: int = 3,
         *,
         ndim: int = 2,
-        layout: Layout = "packed",
+        layout: Layout = "auto",
         partial_channels: int = 1,
         skip_dropout: bool = False,
         checkpoint: bool = False,

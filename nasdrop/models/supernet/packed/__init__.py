@@ -1,1 +1,1 @@
-"""The quick layout of a mixed cell: another order of the same sums (compute.py)."""
+"""The layout that is quick on a CPU: another order of the same sums (compute.py)."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nasdrop.models.layers import every
 from nasdrop.models.supernet.packed.depthwise import Window, first, last
-from nasdrop.models.supernet.packed.plan import Chain, Pooled, Stage, Term, window_of
+from nasdrop.models.supernet.packed.plan import Chain, Plan, Pooled, Stage, Term, window_of
 from nasdrop.models.supernet.packed.products import EPS, centred_depthwise, hidden, weighted_products
 from nasdrop.models.supernet.packed.statistics import Statistics
 
@@ -44,16 +44,20 @@ class Pass:
     """One forward pass through the edges of a cell.
 
     Args:
+        plan: what leaves each node.
         coefficients: what each operation's output is multiplied by, (E, O, R).
+        wanted: the columns that each edge computes; None: all.
     """
 
-    def __init__(self, coefficients: Tensor) -> None:
-        self._coefficients = coefficients
+    def __init__(self, plan: Plan, coefficients: Tensor, wanted: Sequence[set[int]] | None = None) -> None:
+        self._plan, self._coefficients, self._wanted = plan, coefficients, wanted
         self._nodes: defaultdict[int, _Node] = defaultdict(_Node)
         self.statistics = Statistics()
 
-    def leave(self, x: Tensor, terms: Sequence[Term]) -> None:
+    def leave(self, node: int, x: Tensor) -> None:
         """Compute what leaves a state (N, C, *S)."""
+        wanted = self._wanted
+        terms = [term for term in self._plan[node] if wanted is None or term.column in wanted[term.edge]]
         pools: dict[str, list[tuple[Term, Pooled]]] = defaultdict(list)
         for term in terms:
             if isinstance(term.role, Pooled):

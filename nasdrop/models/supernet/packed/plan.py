@@ -115,7 +115,7 @@ def recognise(module: nn.Module) -> Role:
     if type(module) is not nn.Sequential:
         return Own(module)
     layers = list(module)
-    if len(layers) == 2 and _is_pool(layers[0]) and _is_plain(layers[1]):
+    if len(layers) == 2 and _is_pool(layers[0]) and is_plain_norm(layers[1]):
         return Pooled(layers[0], cast(Norm, layers[1]), repr(module))
     stages = _stages(layers)
     return Chain(stages) if stages else Own(module)
@@ -126,7 +126,7 @@ def _stages(layers: Sequence[nn.Module]) -> tuple[Stage, ...]:
     found: list[Stage] = []
     rest = list(layers)
     while rest:
-        end = next((index for index, layer in enumerate(rest) if _is_plain(layer)), 0)
+        end = next((index for index, layer in enumerate(rest) if is_plain_norm(layer)), 0)
         relu, *convolutions = rest[: max(end, 1)]
         if type(relu) is not nn.ReLU or len(convolutions) not in (1, 2) or not _is_pointwise(convolutions[-1]):
             return ()
@@ -138,7 +138,7 @@ def _stages(layers: Sequence[nn.Module]) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def _is_plain(module: nn.Module) -> bool:
+def is_plain_norm(module: nn.Module) -> bool:
     """A batch norm without scale and shift that keeps statistics."""
     if type(module) not in _NORMS:
         return False
@@ -151,7 +151,7 @@ def _is_pool(module: nn.Module) -> bool:
     return type(module) in _POOLS and not getattr(module, "return_indices", False)
 
 
-def _is_convolution(layer: nn.Module) -> bool:
+def is_convolution(layer: nn.Module) -> bool:
     """A convolution of torch's own kind without bias, padded with a number of zeros."""
     if type(layer) not in _CONVOLUTIONS:
         return False
@@ -160,7 +160,7 @@ def _is_convolution(layer: nn.Module) -> bool:
 
 
 def _is_pointwise(layer: nn.Module) -> bool:
-    if not _is_convolution(layer):
+    if not is_convolution(layer):
         return False
     convolution = cast(nn.Conv2d, layer)
     ones = {*convolution.kernel_size, *convolution.stride, convolution.groups}
@@ -168,7 +168,7 @@ def _is_pointwise(layer: nn.Module) -> bool:
 
 
 def _is_depthwise(layer: nn.Module) -> bool:
-    if not _is_convolution(layer):
+    if not is_convolution(layer):
         return False
     convolution = cast(nn.Conv2d, layer)
     by_channel = convolution.in_channels == convolution.out_channels == convolution.groups
