@@ -19,8 +19,10 @@ from nasdrop.errors import ConfigError
 from nasdrop.exporters import text
 from nasdrop.files import write_json, write_text
 from nasdrop.run_folder import RunFolder, default_path, set_aside
+from nasdrop.searchers.costs import NetworkCosts
 from nasdrop.searchers.evaluators import Evaluator, Function, FunctionEvaluator, TableEvaluator, TrainingEvaluator
 from nasdrop.searchers.finals import BEST, Candidate, FinalScore, candidates, check, final_rows, train_finals
+from nasdrop.searchers.goals import check_goals, limits_text
 from nasdrop.searchers.gradient.part import build_supernet
 from nasdrop.searchers.gradient.ranks import Ranks, joined, own_device
 from nasdrop.searchers.gradient.search import GradientSearch
@@ -108,6 +110,8 @@ def run(
     if isinstance(settings, StudySettings) and settings.evaluator in ("table", "python"):
         return run_untrained(experiment, settings, space, folder, observer, function)
     own = (folder.sources, Path()) if resumed else (Path(),)
+    if isinstance(settings, StudySettings):
+        check_goals(settings, NetworkCosts.names)
     device = own_device(choose_device(experiment.device))
     set_threads(experiment.threads)
     data = load(experiment.data)
@@ -188,8 +192,8 @@ def evaluator_of(
     """
     if settings.evaluator == "inherited":
         supernet = trained_supernet(training, settings.supernet, observer, stop)
-        return InheritedEvaluator(training, supernet, settings.supernet, settings.costs)
-    return TrainingEvaluator(training, settings.epochs, training.experiment.seed)
+        return InheritedEvaluator(training, supernet, settings.supernet, settings.latency_batch)
+    return TrainingEvaluator(training, settings.epochs, training.experiment.seed, settings.latency_batch)
 
 
 def write_cell(result: SearchResult, folder: RunFolder) -> None:
@@ -257,17 +261,14 @@ def run_untrained(
         table = Table.load(settings.table.name, space)
     elif function is None:
         raise ConfigError("search.evaluator: 'python' is for nasdrop.search(..., evaluator=a_function)")
-    evaluator = (
-        TableEvaluator(table, settings.table.value, settings.costs)
-        if table
-        else FunctionEvaluator(cast(Function, function))
-    )
+    evaluator = TableEvaluator(table, settings.table.value) if table else FunctionEvaluator(cast(Function, function))
+    check_goals(settings, evaluator.known_costs)
     with folder.locked():
         folder.claim(experiment, sources(space, experiment))
         facts = [
             ("run folder", folder.path),
             ("space", f"{space.name}: {space.size:.3g} genotypes"),
-            ("search", f"{settings.trials} cells, {settings.sampler}"),
+            ("search", f"{settings.trials} cells, {settings.sampler}{limits_text(settings)}"),
             ("values", f"{settings.table.value} of {table.name}" if table else "a function of the caller's"),
         ]
         observer.planned(facts, ())
@@ -350,6 +351,7 @@ def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
     if isinstance(settings, StudySettings) and settings.evaluator == "training":
         network, cost = training.network(genotype), training.cost(genotype)
         plan = f"{settings.trials} trials of at most {settings.epochs} epochs, {settings.sampler}"
+        plan += limits_text(settings)
     else:
         supernet = settings.supernet if isinstance(settings, StudySettings) else settings
         network, cost = build_supernet(training, supernet, supernet.num_cells), training.discrete().cost(genotype)

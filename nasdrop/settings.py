@@ -173,8 +173,14 @@ class StudySettings(Settings):
     supernet: InheritedSettings = InheritedSettings()
     table: TableSettings = TableSettings()
     costs: Rows[str] = Field(
-        (), description="minimised beside the value: parameters, multiply_adds, or what else the evaluator tells"
+        (),
+        description="minimised beside the value: parameters, multiply_adds, latency (seconds of a batch on this "
+        "device), a column of the table, or what else the evaluator tells",
     )
+    limits: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="the most that a cell may cost, by the names of costs; one that costs more is not trained"
+    )
+    latency_batch: PositiveInt = Field(1, description="images at once where latency is measured")
     sampler: Literal["bayesian", "evolution", "local_search", "tpe", "gp", "nsga2", "nsga3", "random"] = "tpe"
     pruner: Literal["none", "median", "successive_halving", "hyperband"] = "successive_halving"
     min_epochs: PositiveInt = Field(2, description="epochs before a trial may be pruned")

@@ -100,7 +100,7 @@ def _evaluator(
     stop: threading.Event | None,
 ) -> Evaluator:
     if settings.evaluator == "table":
-        return TableEvaluator(Table.load(settings.table.name, space), settings.table.value, settings.costs)
+        return TableEvaluator(Table.load(settings.table.name, space), settings.table.value)
     if settings.evaluator == "python":
         raise ConfigError("search.evaluator: 'python' is a function of the caller's, which no other process has")
     data = load(experiment.data).limited(experiment.data.train_limit)

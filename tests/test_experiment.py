@@ -256,13 +256,35 @@ def test_a_search_with_a_cost_keeps_its_front(tmp_path):
     assert (tmp_path / "run" / "front.svg").read_text().startswith("<svg")
 
 
+def test_a_trained_search_with_a_limit_and_latency_goes_on(tmp_path):
+    """Latency is measured once a cell; the front and the limit survive a resumption."""
+    asked = ("space=tiny", "network.channels=2", "network.num_cells=3", "search.epochs=2", "search.min_epochs=1")
+    asked += ("search.costs=['latency']", "search.limits={parameters = 1400, latency = 30}", "search.latency_batch=2")
+    asked += ("search.sampler=random", "final.seeds=0", "data.train_limit=128")
+    nasdrop.search("digits", *asked, "search.trials=2", out=tmp_path / "run")
+    result = nasdrop.search("digits", *asked, "search.trials=4", out=tmp_path / "run")
+    assert len(result.best(9)) == 4 and any(record.outcome == "over_limit" for record in result.history)
+    for record in result.history:
+        assert (record.parameters > 1400) == (record.outcome == "over_limit")
+    rows = json.loads((tmp_path / "run" / "front.json").read_text())
+    assert rows and all(0 < row["latency"] < 30 for row in rows)
+
+
 def test_a_sampler_of_one_objective_takes_no_costs(tmp_path):
     with pytest.raises(ConfigError, match=r"search.sampler: must know several objectives .* got 'bayesian'; known: gp"):
         nasdrop.search("nas_bench_201_table", "search.costs=['parameters']", out=tmp_path / "run")
 
 
 def test_a_cost_that_nobody_tells(tmp_path):
-    with pytest.raises(ConfigError, match=r"search.costs: is not told, got 'paramters'; did you mean 'parameters'"):
+    """Said before there is a run folder, except of a function, whose first evaluation shows what it tells."""
+    for kind, cost, known in (
+        ("digits", "latncy", "latency"),
+        ("nas_bench_201_table", "latency_ms_edge", "latency_ms_edgegpu"),
+    ):
+        with pytest.raises(ConfigError, match=f"search.limits: must be .*, got '{cost}'; did you mean '{known}'"):
+            nasdrop.search(kind, f"search.limits.{cost}=3", out=tmp_path / kind)
+        assert not (tmp_path / kind / "experiment.toml").exists()
+    with pytest.raises(ConfigError, match=r"search.costs: must be .*, got 'paramters'; did you mean 'parameters'"):
         nasdrop.search(
             "digits",
             "search.costs=['paramters']",

@@ -26,8 +26,6 @@ def count(network: nn.Module, input_shape: tuple[int, ...]) -> Cost:
         network: any module that maps one tensor; it is left as it was.
         input_shape: of one image, (C, *S).
     """
-    named = network.named_parameters()
-    parameters = sum(parameter.numel() for name, parameter in named if not name.startswith("auxiliary."))
     # Shadows of the weights on the meta device have shapes and no values, so nothing is copied or computed.
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shadows = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
@@ -40,7 +38,13 @@ def count(network: nn.Module, input_shape: tuple[int, ...]) -> Cost:
     finally:
         for module, training in modes.items():
             module.training = training
-    return Cost(parameters, counter.get_total_flops() // 2)
+    return Cost(count_parameters(network), counter.get_total_flops() // 2)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Weights of a network, an `auxiliary` head apart."""
+    named = network.named_parameters()
+    return sum(parameter.numel() for name, parameter in named if not name.startswith("auxiliary."))
 
 
 def latency(network: nn.Module, input_shape: tuple[int, ...], batch: int = 1, *, least: float = 0.3) -> float:

@@ -4,12 +4,13 @@ Evaluators know no study; whoever asks decides when to stop, by raising in `repo
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nasdrop.errors import DataError, RunError
+from nasdrop.searchers.costs import NetworkCosts
 from nasdrop.searchers.table import Table
 from nasdrop.searchers.training import Training
 from nasdrop.space import Genotype
@@ -58,8 +59,16 @@ class Evaluator(Protocol):
             Failed: the cell diverges, or does not fit into memory.
         """
 
-    def parameters(self, genotype: Genotype) -> int:
-        """Weights of the cell's network, auxiliary head apart."""
+    @property
+    def known_costs(self) -> Collection[str] | None:
+        """Names that `cost` knows, those that are quickly told first; None: only an evaluation tells any."""
+
+    def cost(self, genotype: Genotype, name: str) -> float:
+        """What a cell costs, told before it is evaluated; NaN where nobody knows.
+
+        Raises:
+            Failed: the cell cannot be evaluated.
+        """
 
 
 class TableEvaluator:
@@ -68,15 +77,16 @@ class TableEvaluator:
     Args:
         table: what was measured.
         value: the column that the search sees, an accuracy in percent, on anything but the test split.
-        costs: other columns that each evaluation tells; `parameters` is always told.
 
     Raises:
         DataError: the table has no such column, or it is not one that a search may see.
     """
 
-    def __init__(self, table: Table, value: str = "valid_accuracy_200", costs: Sequence[str] = ()) -> None:
+    def __init__(self, table: Table, value: str = "valid_accuracy_200") -> None:
         self.table, self.values = table, table.column(value)
-        self.costs = {name: table.column(name) for name in costs if name != "parameters"}
+        known = ["parameters"] if "params_m" in table.columns else []
+        known += [name for name in table.columns if name != "index" and "accuracy" not in name]
+        self.known_costs = tuple(dict.fromkeys(known))
         if "accuracy" not in value or value.startswith("test"):
             raise DataError(
                 f"table {table.name}: a search sees an accuracy that is not of the test split, got {value!r}"
@@ -86,24 +96,26 @@ class TableEvaluator:
 
     def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
         """Look up; see Evaluator. Nothing is reported on the way: a table knows ends alone."""
-        row = self.table.row(genotype)
-        if row is None or not math.isfinite(self.values[row]):
-            raise Failed("the table does not hold this cell")
-        attributes: dict[str, Any] = {"parameters": self._parameters(row)}
-        attributes |= {name: float(column[row]) for name, column in self.costs.items()}
+        row = self._row(genotype)
+        attributes: dict[str, Any] = {}
         seconds = self._number("train_seconds_per_epoch", row)
         if self.epochs and math.isfinite(seconds):  # half of the training images are the validation split's
             attributes["simulated_seconds"] = round(self.epochs * seconds / 2, 3)
         return Evaluation(float(self.values[row]) / 100, attributes)
 
-    def parameters(self, genotype: Genotype) -> int:
-        """Weights of the cell's network, 0 where the table does not tell."""
-        row = self.table.row(genotype)
-        return 0 if row is None else self._parameters(row)
+    def cost(self, genotype: Genotype, name: str) -> float:
+        """A column's number, where there is no `parameters` made from the millions; see Evaluator."""
+        row = self._row(genotype)
+        if name == "parameters" and name not in self.table.columns:
+            millions = self._number("params_m", row)
+            return round(1e6 * millions) if math.isfinite(millions) else millions
+        return self._number(name, row)
 
-    def _parameters(self, row: int) -> int:
-        millions = self._number("params_m", row)
-        return round(1e6 * millions) if math.isfinite(millions) else 0
+    def _row(self, genotype: Genotype) -> int:
+        row = self.table.row(genotype)
+        if row is None or not math.isfinite(self.values[row]):
+            raise Failed("the table does not hold this cell")
+        return row
 
     def _number(self, name: str, row: int) -> float:
         return float(self.table.columns[name][row]) if name in self.table.columns else math.nan
@@ -116,6 +128,8 @@ class FunctionEvaluator:
         function: gives the value.
     """
 
+    known_costs = None
+
     def __init__(self, function: Function) -> None:
         self.function = function
 
@@ -127,9 +141,9 @@ class FunctionEvaluator:
             raise Failed(f"its value must be finite, got {evaluation.value}")
         return evaluation
 
-    def parameters(self, genotype: Genotype) -> int:
-        """Nobody knows: 0."""
-        return 0
+    def cost(self, genotype: Genotype, name: str) -> float:
+        """Nobody knows."""
+        return math.nan
 
 
 class TrainingEvaluator:
@@ -141,10 +155,14 @@ class TrainingEvaluator:
         training: how to build and train a network.
         epochs: the full budget.
         seed: of the weights and of the order of the data, the same for every cell.
+        latency_batch: images at once where latency is measured.
     """
 
-    def __init__(self, training: Training, epochs: int, seed: int) -> None:
+    known_costs = NetworkCosts.names
+
+    def __init__(self, training: Training, epochs: int, seed: int, latency_batch: int = 1) -> None:
         self.training, self.epochs, self.seed = training, epochs, seed
+        self._costs = NetworkCosts(training, latency_batch)
 
     def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
         """Train and score; see Evaluator."""
@@ -157,12 +175,12 @@ class TrainingEvaluator:
                 seed=self.seed,
                 on_epoch=lambda epoch: report(epoch.epoch + 1, epoch.valid.value(metric)) if epoch.valid else None,
             )
-        told = {**asdict(outcome.cost), "loss": outcome.loss, "accuracy": outcome.accuracy}
-        return Evaluation(outcome.score.value(metric), told)
+        return Evaluation(outcome.score.value(metric), {"loss": outcome.loss, "accuracy": outcome.accuracy})
 
-    def parameters(self, genotype: Genotype) -> int:
-        """Weights of the cell's network; see Evaluator."""
-        return self.training.cost(genotype).parameters
+    def cost(self, genotype: Genotype, name: str) -> float:
+        """Of the cell's network; see NetworkCosts."""
+        with failing_alone():
+            return self._costs(genotype, name)
 
 
 @contextmanager

@@ -8,13 +8,12 @@ what lies behind its last checkpoint.
 import fcntl
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from nasdrop.models.supernet import SuperNet
+from nasdrop.searchers.costs import NetworkCosts
 from nasdrop.searchers.evaluators import Evaluation, Failed, Report, Stopped, failing_alone
 from nasdrop.searchers.gradient.inherited import InheritedScore
 from nasdrop.searchers.gradient.loop import Loop
@@ -34,13 +33,15 @@ class InheritedEvaluator:
         training: the data to score on; says how large the network is that a cell will be trained in.
         supernet: trained.
         settings: what a cell is scored on.
-        costs: what each evaluation must tell beside `parameters`: `multiply_adds` takes a while to count.
+        latency_batch: images at once where latency is measured.
     """
 
+    known_costs = NetworkCosts.names
+
     def __init__(
-        self, training: Training, supernet: SuperNet, settings: InheritedSettings, costs: Sequence[str] = ()
+        self, training: Training, supernet: SuperNet, settings: InheritedSettings, latency_batch: int = 1
     ) -> None:
-        self.training, self.costs = training.discrete(), costs
+        self._costs = NetworkCosts(training.discrete(), latency_batch)
         self.score = InheritedScore(
             supernet,
             training.data,
@@ -56,15 +57,12 @@ class InheritedEvaluator:
             score = self.score(genotype)
         if not math.isfinite(score.loss):
             raise Failed(f"its loss must be finite, got {score.loss}")
-        attributes: dict[str, Any] = {"parameters": self.parameters(genotype), "loss": score.loss}
-        if "multiply_adds" in self.costs:
-            attributes |= asdict(self.training.cost(genotype))
-        return Evaluation(score.accuracy, attributes)
+        return Evaluation(score.accuracy, {"loss": score.loss})
 
-    def parameters(self, genotype: Genotype) -> int:
-        """Weights of the network that the cell will be trained in; see Evaluator."""
-        network = self.training.network(genotype)
-        return sum(weight.numel() for name, weight in network.named_parameters() if not name.startswith("auxiliary."))
+    def cost(self, genotype: Genotype, name: str) -> float:
+        """Of the network that the cell will be trained in; see NetworkCosts."""
+        with failing_alone():
+            return self._costs(genotype, name)
 
 
 def trained_supernet(

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from nasdrop.space import Genotype
 
 DropRow = tuple[str, float, float, float]
-Outcome = Literal["done", "pruned", "duplicate", "failed"]
+Outcome = Literal["done", "pruned", "duplicate", "failed", "over_limit"]
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,13 @@ class TrialRecord:
 
     Attributes:
         number: from 0, in the order of asking.
-        outcome: `pruned` trials were stopped early, `duplicate` ones were known in canonical form and not trained.
-        value: validation accuracy in [0, 1]; None if the trial failed.
+        outcome: `pruned` trials were stopped early, `duplicate` ones were known in canonical form and not trained,
+            `over_limit` ones cost more than they may, and were not trained where that was known before.
+        value: validation accuracy in [0, 1]; None if the trial failed, or was over a limit and not trained.
         epochs: epochs trained.
         parameters: weights of the network, auxiliary head apart.
         seconds: wall time.
-        note: why it failed, or which trial it repeats.
+        note: why it failed, which trial it repeats, or which limit it is over.
         costs: what was minimised beside the value, in the order of the experiment's `search.costs`.
     """
 

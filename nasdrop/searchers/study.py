@@ -9,7 +9,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 import optuna
@@ -17,21 +17,27 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nasdrop.errors import ConfigError, RunError, suggest
+from nasdrop.errors import RunError
 from nasdrop.files import digest
 from nasdrop.searchers.budget import Budget
 from nasdrop.searchers.evaluators import Evaluation, Evaluator, Failed, Pruned, Stopped
+from nasdrop.searchers.goals import check_goals, told_cost
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.roster import Roster
-from nasdrop.searchers.samplers import ONE_OBJECTIVE, SAMPLERS, distributions, unknown_cell
+from nasdrop.searchers.samplers import SAMPLERS, distributions, unknown_cell
 from nasdrop.searchers.trials import counted, finished, holder, record, retire_lost, running
 from nasdrop.settings import StudySettings
 from nasdrop.space import Genotype, SearchSpace
 
 _DUPLICATES_IN_A_ROW = 20  # after so many known cells in a row chance proposes an unknown one
+_TURNED_AWAY_IN_A_ROW = 500  # after so many cells over a limit in a row there is little hope
 _MOST_DEATHS = 3  # a cell that outlives so many workers counts as what kills them
 _PATIENCE = 30.0  # seconds until a process that has neither settled nor been found gone is no longer waited for
 _POLL = 0.1  # seconds between two looks at what other workers do
+
+
+class _OverLimit(Exception):
+    """This cell costs more than it may; it is not evaluated."""
 
 
 class StudySearch:
@@ -62,12 +68,7 @@ class StudySearch:
         device: str = "",
         stop: threading.Event | None = None,
     ) -> None:
-        if settings.costs and settings.sampler in ONE_OBJECTIVE:
-            several = sorted(SAMPLERS.keys() - ONE_OBJECTIVE)
-            raise ConfigError(
-                f"search.sampler: must know several objectives where there are costs, got {settings.sampler!r}; "
-                f"known: {', '.join(several)}"
-            )
+        check_goals(settings, evaluator.known_costs)
         self.space, self.settings, self.evaluator, self.observer = space, settings, evaluator, observer
         self.study = study
         self.study.pruner = _pruner(settings)
@@ -75,6 +76,8 @@ class StudySearch:
         seed = int(digest(f"{seed} {len(self.trials())}{label}")[:8], 16)
         self.study.sampler = SAMPLERS[settings.sampler](space, settings.startup_trials, seed)
         self._distributions = distributions(space)
+        self._goals = {*settings.costs, *settings.limits}
+        self._early = [name for name in evaluator.known_costs or () if name in self._goals | {"parameters"}]
         self._rng = random.Random(seed)  # noqa: S311 - reproducible draws, not secrets
         self.device, self.stop = device, stop or threading.Event()
         self.roster = Roster(self.study, interval=settings.heartbeat_seconds, grace=settings.grace_seconds)
@@ -91,13 +94,16 @@ class StudySearch:
 
     def work(self) -> None:
         """Run trials until the budget is spent, as one of any number of workers."""
-        duplicates, worker = 0, ""
+        duplicates, turned_away, worker = 0, 0, ""
         with ExitStack() as stack:
             while not self.over(trials := self.trials()) and not self.stop.is_set():
                 if duplicates >= _DUPLICATES_IN_A_ROW and not self._queue_unknown():
                     self.observer.note(
                         f"{duplicates} proposals in a row were known cells: the space counts as exhausted"
                     )
+                    break
+                if turned_away >= _TURNED_AWAY_IN_A_ROW:
+                    self.observer.note(f"{turned_away} cells in a row were over search.limits: no more are tried")
                     break
                 worker = worker or stack.enter_context(self.roster.joined(self.device)).name
                 if self.retire_lost(trials):
@@ -108,7 +114,10 @@ class StudySearch:
                     continue
                 self.observer.trial_started(done, self.settings.trials)
                 told = self._run_trial(worker)
-                duplicates = duplicates + 1 if told and told.outcome == "duplicate" else 0
+                outcome = told.outcome if told else ""
+                duplicates = duplicates + 1 if outcome == "duplicate" else 0
+                if outcome != "duplicate":
+                    turned_away = turned_away + 1 if outcome == "over_limit" else 0
 
     def over(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether the budget is spent; tells why, unless all trials are done."""
@@ -128,6 +137,8 @@ class StudySearch:
         best = result.best(1) if result else []
         if not best:
             reasons = {record.note for record in history if record.outcome == "failed"}
+            if over := sum(record.outcome == "over_limit" for record in history):
+                reasons.add(f"{over} cells were over search.limits")
             raise RunError(f"no trial ran to its end: {'; '.join(sorted(reasons)) or 'none was started'}")
         return SearchResult(best[0].genotype, best[0].value or 0.0, history)
 
@@ -205,39 +216,76 @@ class StudySearch:
         try:
             if trial.user_attrs.get("deaths", 0) >= _MOST_DEATHS:
                 raise Failed(f"its worker was killed {_MOST_DEATHS} times")
+            costs = self._early_costs(trial, genotype)
             evaluation = self.evaluator(genotype, report)
-            values = [evaluation.value, *self._costs(evaluation)]
-            for key, attribute in evaluation.attributes.items():
-                trial.set_user_attr(key, attribute)
+            values = self._told_values(trial, evaluation, costs)
+        except _OverLimit as error:
+            state = TrialState.PRUNED
+            trial.set_user_attr("note", str(error))
         except Pruned:
             state = TrialState.PRUNED
-            trial.set_user_attr("parameters", self.evaluator.parameters(genotype))
         except Failed as error:
             state = TrialState.FAIL
             trial.set_user_attr("note", str(error))
         trial.set_user_attr("seconds", round(time.monotonic() - started, 3))
         return record(self.study.tell(trial, values, state=state))
 
-    def _costs(self, evaluation: Evaluation) -> Iterator[float]:
-        """What is minimised beside the value.
+    def _early_costs(self, trial: Trial, genotype: Genotype) -> dict[str, float]:
+        """What a cell costs, as far as it is known before it is evaluated; kept from a trial that this one retries.
 
         Raises:
-            Failed: it was not measured for this cell.
-            ConfigError: the evaluator tells nothing of that name.
+            _OverLimit: it costs more than it may.
+            Failed: a cost that is wanted is not finite.
         """
-        for name in self.settings.costs:
-            cost = evaluation.attributes.get(name)
-            if not isinstance(cost, int | float):
-                raise ConfigError(f"search.costs: is not told, got {name!r}; {suggest(name, evaluation.attributes)}")
-            if not math.isfinite(cost):
-                raise Failed(f"its {name} must be finite, got {cost}")
-            yield float(cost)
+        retried = trial.user_attrs.get("retry_of")
+        kept = {} if retried is None else self.trials()[retried].user_attrs
+        costs: dict[str, float] = {}
+        for name in self._early:
+            cost = kept[name] if name in kept else self.evaluator.cost(genotype, name)
+            if name in self._goals:
+                told_cost(self.settings, name, {name: cost})
+            elif not math.isfinite(cost):
+                continue
+            costs[name] = cost
+            trial.set_user_attr(name, cost)
+            if reason := self._over_limit(trial, name, cost):
+                raise _OverLimit(reason)
+        return costs
+
+    def _told_values(self, trial: Trial, evaluation: Evaluation, costs: Mapping[str, float]) -> list[float]:
+        """Value and costs of an evaluation, whose attributes are kept.
+
+        Raises:
+            ConfigError: a cost is not told.
+            Failed: it is not finite.
+        """
+        told = {**costs, **evaluation.attributes}
+        values = [evaluation.value, *(told_cost(self.settings, name, told) for name in self.settings.costs)]
+        for key, attribute in evaluation.attributes.items():
+            trial.set_user_attr(key, attribute)
+        late = [name for name in self.settings.limits if name not in costs]
+        reasons = [self._over_limit(trial, name, told_cost(self.settings, name, told)) for name in late]
+        if any(reasons):
+            trial.set_user_attr("note", "; ".join(filter(None, reasons)))
+        return values
+
+    def _over_limit(self, trial: Trial, name: str, cost: float) -> str:
+        """Tell Optuna how far a cost is from its limit, if it has one; what is wrong with it, if anything."""
+        if name not in self.settings.limits:
+            return ""
+        limit = self.settings.limits[name]
+        trial.set_constraint(name, cost / limit - 1)
+        return f"{name} of {cost:g}, at most {limit:g} allowed" if cost > limit else ""
 
     def _repeat(self, trial: Trial, genotype: Genotype, known: FrozenTrial) -> TrialRecord:
         """Give the trial the value that the same cell has had, without training it; none while that is under way."""
         trial.set_user_attr("duplicate_of", known.user_attrs.get("duplicate_of", known.number))
         trial.set_user_attr("genotype", genotype.to_json())
-        trial.set_user_attr("parameters", known.user_attrs.get("parameters", 0))
+        for name in self._early:
+            if name in known.user_attrs:
+                trial.set_user_attr(name, known.user_attrs[name])
+        for name, excess in known.constraints.items():
+            trial.set_constraint(name, excess)
         if known.state not in (TrialState.COMPLETE, TrialState.PRUNED):
             return record(self.study.tell(trial, state=TrialState.FAIL))
         for epoch, accuracy in known.intermediate_values.items():

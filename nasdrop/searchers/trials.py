@@ -2,7 +2,9 @@
 
 A trial carries, as user attributes, `worker` (who runs it), `canonical` (its cell in canonical form, hashed),
 `genotype` (from when it is decided whose the cell is), `duplicate_of`, `retry_of`, `deaths` (workers that this cell has
-outlived), `parameters`, `seconds`, and `note` (why the cell failed).
+outlived), `seconds`, `note` (why the cell failed, or which limit it is over), and its costs, such as `parameters`. How
+far it is over each limit, as a share of it, is a constraint of the trial; one over a limit that is known before
+training is pruned without a report.
 """
 
 import math
@@ -34,8 +36,18 @@ def finished(trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
 
 
 def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials that count towards the budget: finished, neither replaced nor a duplicate."""
-    return [trial for trial in finished(trials) if "duplicate_of" not in trial.user_attrs]
+    """Trials that count towards the budget: finished, neither replaced nor a duplicate nor turned away by a limit."""
+    return [trial for trial in finished(trials) if "duplicate_of" not in trial.user_attrs and not turned_away(trial)]
+
+
+def over_limit(trial: FrozenTrial) -> bool:
+    """Whether a cell costs more than it may."""
+    return any(excess > 0 for excess in trial.constraints.values())
+
+
+def turned_away(trial: FrozenTrial) -> bool:
+    """Whether a cell was not evaluated, since it costs more than it may."""
+    return trial.state is TrialState.PRUNED and over_limit(trial)
 
 
 def running(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -44,8 +56,8 @@ def running(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def best_value(trials: Sequence[FrozenTrial]) -> float:
-    """The highest value of a trial that ran to its end; minus infinity if none has."""
-    values = [trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE]
+    """The highest value of a trial that ran to its end within all limits; minus infinity if none has."""
+    values = [trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE and not over_limit(trial)]
     return max(values, default=-math.inf)
 
 
@@ -111,7 +123,7 @@ def retire_lost(study: Study, trials: Sequence[FrozenTrial], roster: Roster, pat
 def record(trial: FrozenTrial) -> TrialRecord:
     """A finished trial in plain values."""
     attributes = trial.user_attrs
-    outcome: Outcome = _OUTCOMES.get(trial.state, "failed")
+    outcome: Outcome = "over_limit" if over_limit(trial) else _OUTCOMES.get(trial.state, "failed")
     note = str(attributes.get("note", ""))
     if "duplicate_of" in attributes:
         outcome, note = "duplicate", f"same cell as trial {attributes['duplicate_of']}"

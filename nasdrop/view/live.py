@@ -78,7 +78,8 @@ class LiveView:
         if best:
             self._best = value
         self.console.print(trial_line(record, best=best))
-        if self._outer is not None and record.outcome != "duplicate":
+        turned_away = record.outcome == "over_limit" and record.value is None
+        if self._outer is not None and record.outcome != "duplicate" and not turned_away:
             self._progress.advance(self._outer)
 
     def search_epoch(self, epoch: int, epochs: int, facts: Mapping[str, str]) -> None:

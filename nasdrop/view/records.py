@@ -13,7 +13,7 @@ class TrialLike(Protocol):
 
     @property
     def outcome(self) -> str:
-        """One of done, pruned, duplicate, failed."""
+        """One of done, pruned, duplicate, failed, over_limit."""
 
     @property
     def value(self) -> float | None:
@@ -33,7 +33,7 @@ class TrialLike(Protocol):
 
     @property
     def note(self) -> str:
-        """Why it failed, or which trial it repeats."""
+        """Why it failed, which trial it repeats, or which limit it is over."""
 
 
 class ScoreLike(Protocol):

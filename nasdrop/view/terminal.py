@@ -151,6 +151,7 @@ def trial_line(trial: TrialLike, *, best: bool = False) -> Text:
         "pruned": f"pruned at epoch {trial.epochs}",
         "duplicate": trial.note or "duplicate",
         "failed": f"failed: {trial.note}" if trial.note else "failed",
+        "over_limit": f"over its limit: {trial.note}",
     }
     styles = {"done": "bold green" if best else "green", "failed": "red"}
     line = Text(f"trial {trial.number:>3}  {value:>6}  ")

@@ -1,11 +1,11 @@
 """What a training can end in: a value, a stop, a failure of this cell alone, or an error of the whole search."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
 
 from nasdrop.errors import DataError
-from nasdrop.models.cost import Cost
 from nasdrop.searchers.evaluators import (
     Evaluation,
     Failed,
@@ -32,9 +32,6 @@ class Training:
     def key(self, genotype):
         return "abc"
 
-    def cost(self, genotype):
-        return Cost(11, 22)
-
     def run(self, genotype, *, on_epoch, **asked):
         self.asked = asked
         for epoch in range(3):
@@ -42,17 +39,15 @@ class Training:
         if self.error:
             raise self.error
         score = Score(0.7, 0.2, 7, 10, {"accuracy": 0.7, "macro_f1": 0.6})
-        return SimpleNamespace(accuracy=0.7, loss=0.2, cost=Cost(11, 22), score=score)
+        return SimpleNamespace(accuracy=0.7, loss=0.2, score=score)
 
 
 def test_a_value_with_every_epoch_reported():
     training, reported = Training(), []
     evaluation = TrainingEvaluator(training, epochs=3, seed=5)(GENOTYPE, lambda *epoch: reported.append(epoch))
-    told = {"parameters": 11, "multiply_adds": 22, "loss": 0.2, "accuracy": 0.7}
-    assert evaluation.value == 0.7 and evaluation.attributes == told
+    assert evaluation.value == 0.7 and evaluation.attributes == {"loss": 0.2, "accuracy": 0.7}
     assert reported == [(1, 0.5), (2, 0.6), (3, 0.7)]
     assert training.asked == {"label": "trial-abc", "epochs": 3, "seed": 5}
-    assert TrainingEvaluator(training, epochs=3, seed=5).parameters(GENOTYPE) == 11
 
 
 def test_another_metric_is_the_value():
@@ -86,6 +81,16 @@ def test_a_failure_of_one_cell(error, message):
     assert caught.value.exit_code == 1 and "\n" not in str(caught.value)
 
 
+def test_a_cell_too_large_to_measure_fails_alone(monkeypatch):
+    def no_memory(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    evaluator = TrainingEvaluator(Training(), 3, 0)
+    monkeypatch.setattr(evaluator, "_costs", no_memory)
+    with pytest.raises(Failed, match="out of memory: CUDA"):
+        evaluator.cost(GENOTYPE, "latency")
+
+
 def test_any_other_error_is_not_hidden():
     with pytest.raises(RuntimeError, match="shapes"):
         TrainingEvaluator(Training(RuntimeError("shapes do not fit")), 3, 0)(GENOTYPE, lambda *epoch: None)
@@ -105,17 +110,16 @@ def test_a_look_up_with_its_simulated_seconds(table):
     row = table.describe(cell)
     evaluation = TableEvaluator(table, "valid_accuracy_12")(cell, lambda *epoch: None)
     assert evaluation.value == row["valid_accuracy_12"] / 100
-    assert evaluation.attributes["parameters"] == 73_306
     assert evaluation.attributes["simulated_seconds"] == round(6 * row["train_seconds_per_epoch"], 3)
 
 
-def test_a_look_up_tells_the_costs_that_are_asked_for(table):
+def test_a_table_tells_the_costs_of_its_columns(table):
     cell = Genotype.read(SKIPS)
-    evaluation = TableEvaluator(table, costs=("latency_ms_edgegpu", "parameters"))(cell, lambda *epoch: None)
-    assert evaluation.attributes["latency_ms_edgegpu"] == table.describe(cell)["latency_ms_edgegpu"]
-    assert evaluation.attributes["parameters"] == 73_306
-    with pytest.raises(DataError, match="has no column 'latency_ms_edge'; did you mean 'latency_ms_edgegpu'"):
-        TableEvaluator(table, costs=("latency_ms_edge",))
+    evaluator = TableEvaluator(table)
+    assert evaluator.cost(cell, "latency_ms_edgegpu") == table.describe(cell)["latency_ms_edgegpu"]
+    assert evaluator.cost(cell, "parameters") == 73_306
+    assert evaluator.known_costs[0] == "parameters" and "mult_adds_m" in evaluator.known_costs
+    assert not {"index", "test_accuracy_200"} & set(evaluator.known_costs)
 
 
 def test_what_a_table_cannot_tell(tmp_path):
@@ -124,13 +128,17 @@ def test_what_a_table_cannot_tell(tmp_path):
     space = SearchSpace.load("nas_bench_201")
     evaluator = TableEvaluator(Table.load(path, space), "accuracy")
     for cell in (Genotype.read(SKIPS), Genotype.read(SKIPS.replace("skip_connect~0", "nor_conv_3x3~0"))):
-        assert evaluator.parameters(cell) == 0
         with pytest.raises(Failed, match="the table does not hold this cell"):
             evaluator(cell, lambda *epoch: None)
+        with pytest.raises(Failed, match="the table does not hold this cell"):
+            evaluator.cost(cell, "accuracy")
     path.write_text(f"arch,accuracy\n{SKIPS},50\n")
-    assert TableEvaluator(Table.load(path, space), "accuracy")(Genotype.read(SKIPS), print) == Evaluation(
-        0.5, {"parameters": 0}
-    )
+    evaluator = TableEvaluator(Table.load(path, space), "accuracy")
+    assert evaluator(Genotype.read(SKIPS), print) == Evaluation(0.5) and evaluator.known_costs == ()
+    path.write_text(f"arch,accuracy,params_m,parameters\n{SKIPS},50,0.1,7\n")
+    evaluator = TableEvaluator(Table.load(path, space), "accuracy")
+    assert evaluator.known_costs == ("parameters", "params_m")
+    assert evaluator.cost(Genotype.read(SKIPS), "parameters") == 7
 
 
 @pytest.mark.parametrize("column", ["test_accuracy_200", "latency_ms_edgegpu"])
@@ -143,6 +151,7 @@ def test_a_function_of_the_users_own():
     assert FunctionEvaluator(lambda genotype, report: 3)(GENOTYPE, print) == Evaluation(3.0)
     rich = Evaluation(0.5, {"note": "x"})
     evaluator = FunctionEvaluator(lambda genotype, report: rich)
-    assert evaluator(GENOTYPE, print) is rich and evaluator.parameters(GENOTYPE) == 0
+    assert evaluator(GENOTYPE, print) is rich
+    assert evaluator.known_costs is None and math.isnan(evaluator.cost(GENOTYPE, "parameters"))
     with pytest.raises(Failed, match="must be finite, got nan"):
         FunctionEvaluator(lambda genotype, report: float("nan"))(GENOTYPE, print)

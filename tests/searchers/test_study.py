@@ -25,11 +25,16 @@ def value_of(genotype, space=SPACE) -> float:
     return random.Random(space.canonical(genotype)).random()
 
 
+def skips_of(genotype) -> int:
+    return sum(edge.operation == "skip_connect" for cell in genotype.cells for edge in cell.edges)
+
+
 class Counting:
     """Reports `epochs` equal values and remembers which cells it was asked for."""
 
     def __init__(self, epochs=4, fail=lambda genotype: False, space=SPACE):
         self.epochs, self.fail, self.space, self.seen, self.trained = epochs, fail, space, Counter(), 0
+        self.charged = Counter()
 
     def __call__(self, genotype, report):
         self.seen[self.space.canonical(genotype)] += 1
@@ -38,10 +43,14 @@ class Counting:
         for epoch in range(1, self.epochs + 1):
             self.trained += 1
             report(epoch, value_of(genotype, self.space))
-        return Evaluation(value_of(genotype, self.space), {"parameters": 7})
+        return Evaluation(value_of(genotype, self.space), {"loss": 0.5})
 
-    def parameters(self, genotype):
-        return 7
+    known_costs = ("parameters", "skips")
+
+    def cost(self, genotype, name):
+        """Seven weights; skip connections, whose number differs."""
+        self.charged[self.space.canonical(genotype), name] += 1
+        return 7 if name == "parameters" else skips_of(genotype)
 
 
 class Notes(Silent):
@@ -225,3 +234,87 @@ def test_kill_9_in_the_middle_of_trials_loses_and_repeats_nothing(path):
     assert sum(evaluator.seen.values()) == 12 - (1 + 2 + 3)
     states = Counter(trial.state for trial in search(path, evaluator).study.trials)
     assert states[optuna.trial.TrialState.RUNNING] == states[optuna.trial.TrialState.WAITING] == 0
+
+
+def most_skips(path, evaluator, most, **settings):
+    """A search in which a cell may have so many skip connections."""
+    return search(path, evaluator, limits={"skips": most}, **settings)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "bayesian", "evolution", "local_search", "nsga2"])
+def test_cells_over_a_limit_are_never_evaluated_and_do_not_count(path, sampler):
+    evaluator = Counting()
+    result = most_skips(path, evaluator, 0.5, trials=15, sampler=sampler).run()
+    outcomes = Counter(record.outcome for record in result.history)
+    assert outcomes["done"] == 15 == len(evaluator.seen) and outcomes["over_limit"] > 0
+    for record in result.history:
+        assert (skips_of(record.genotype) > 0.5) == (record.outcome == "over_limit") or record.outcome == "duplicate"
+        if record.outcome == "over_limit":
+            assert record.value is None and record.note == f"skips of {skips_of(record.genotype)}, at most 0.5 allowed"
+    assert skips_of(result.genotype) == 0
+
+
+def test_limits_are_optunas_constraints(path):
+    found = most_skips(path, Counting(), 2, trials=10, sampler="random")
+    found.run()
+    states = {}
+    for trial in found.study.trials:
+        skips = skips_of(SPACE.decode(trial.params))
+        assert trial.constraints == {"skips": skips / 2 - 1}
+        states.setdefault(trial.state, set()).add(skips > 2)
+    assert states == {optuna.trial.TrialState.COMPLETE: {False}, optuna.trial.TrialState.PRUNED: {True}}
+
+
+def test_limits_with_several_objectives_keep_what_is_over_off_the_front(path):
+    settings = StudySettings(
+        epochs=4, trials=20, pruner="none", sampler="tpe", costs=("skips",), limits={"skips": 1}, startup_trials=5
+    )
+    study = open_study(path, "s", Silent(), 1)
+    result = StudySearch(SPACE, settings, Counting(), study=study, seed=3, observer=Silent()).run()
+    assert any(record.outcome == "over_limit" for record in result.history)
+    assert {record.costs for record in result.front()} <= {(0.0,), (1.0,)}
+    assert len(result.best(99)) == 20
+
+
+def test_a_limit_on_what_only_an_evaluation_tells(path):
+    """The cell has been evaluated, so it counts; it is no best cell."""
+
+    class Late(Counting):
+        known_costs = None
+
+        def __call__(self, genotype, report):
+            value = super().__call__(genotype, report).value
+            return Evaluation(value, {"joules": 100 * value})
+
+    evaluator = Late()
+    result = search(path, evaluator, limits={"joules": 60.0}, sampler="bayesian").run()
+    assert len(evaluator.seen) == 12 and result.score <= 0.6
+    over = [record for record in result.history if record.outcome == "over_limit"]
+    assert over and all(record.value > 0.6 and "joules of" in record.note for record in over)
+    assert len(over) + len(result.best(99)) == 12
+    more = search(path, evaluator, limits={"joules": 60.0}, sampler="bayesian", target=0.99, trials=14).run()
+    assert len(more.history) >= 14  # a value over the limit reaches no target
+
+
+def test_limits_that_leave_nothing_end_the_search(path, monkeypatch):
+    monkeypatch.setattr("nasdrop.searchers.study._TURNED_AWAY_IN_A_ROW", 8)
+    notes, evaluator = Notes(), Counting()
+    with pytest.raises(RunError, match=r"no trial ran to its end: 8 cells were over search\.limits"):
+        search(path, evaluator, notes, limits={"parameters": 6.9}, sampler="evolution").run()
+    assert not evaluator.seen and notes.lines == ["8 cells in a row were over search.limits: no more are tried"]
+
+
+def test_costs_are_told_once_a_cell_also_after_an_interruption(path):
+    class Interrupted(Counting):
+        def __call__(self, genotype, report):
+            if sum(self.seen.values()) == 3:
+                raise KeyboardInterrupt
+            return super().__call__(genotype, report)
+
+    broken, evaluator = Interrupted(), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        most_skips(path, broken, 9).run()
+    result = most_skips(path, evaluator, 9).run()
+    charged = broken.charged + evaluator.charged
+    assert set(charged.values()) == {1} and {name for _, name in charged} == {"parameters", "skips"}
+    assert all(record.parameters == 7 for record in result.history)

@@ -3,6 +3,7 @@
 A relative of NASBOWL (arXiv:2006.07556: Weisfeiler-Lehman) and BANANAS (arXiv:1910.11858: paths, mutated candidates).
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from nasdrop.searchers.samplers.cell_sampler import CellSampler, History
 from nasdrop.searchers.samplers.features import Row, Vocabulary, features, squared_distances
-from nasdrop.searchers.samplers.process import Array, GaussianProcess, normal_scores
+from nasdrop.searchers.samplers.process import Array, GaussianProcess, expected_improvement, normal_scores
 from nasdrop.space import Genotype, SearchSpace
 
 _GROUPS = 3
@@ -60,6 +61,7 @@ class GraphBayesian(CellSampler):
         scored = [(tried.score, form) for form, tried in history.items() if tried.score is not None]
         if len(scored) < self.startup:
             return self._far_from(history)
+        scored += [(-math.inf, form) for form, tried in history.items() if tried.over_limit]
         scores = normal_scores([score for score, _ in scored])
         kept = _limited(scores)
         values = scores[kept] - scores[kept].mean()
@@ -74,9 +76,10 @@ class GraphBayesian(CellSampler):
         count, known = len(forms), len(forms) + len(running)
         distances = self._distances(rows, known)
         self._process.walk([group[:count, :count] for group in distances], values, _STEPS)
-        improvement = self._process.expected_improvement(
+        means, deviations = self._process.posterior(
             [group[:, :known] for group in distances], len(running), [group[:, known:] for group in distances], values
         )
+        improvement = expected_improvement(means, deviations, values.max())
         return list(candidates.values())[int(np.argmax(improvement))]
 
     def _far_from(self, history: History) -> Genotype:

@@ -30,13 +30,16 @@ class Tried:
 
     Attributes:
         genotype: as the trial described it.
-        score: higher is better; a pruned trial's last report; None while the trial runs, or where it failed.
+        score: higher is better; a pruned trial's last report; None while the trial runs, or where it failed, or is
+            over a limit.
         running: whether its value is still to come.
+        over_limit: whether it breaks a constraint of the study.
     """
 
     genotype: Genotype
     score: float | None
     running: bool = False
+    over_limit: bool = False
 
 
 History = Mapping[str, Tried]
@@ -99,11 +102,12 @@ class CellSampler(BaseSampler):
             genotype = None if trial.number == number else self._decode(trial.params)
             if genotype is None:
                 continue
-            form, score = self.canonical(genotype), _score(trial, sign)
+            over_limit = any(excess > 0 for excess in trial.constraints.values())
+            form, score = self.canonical(genotype), None if over_limit else _score(trial, sign)
             known = tried.get(form)
             if known is None or (known.score is None and score is not None):
                 tried.pop(form, None)
-                tried[form] = Tried(genotype, score, trial.state is TrialState.RUNNING)
+                tried[form] = Tried(genotype, score, trial.state is TrialState.RUNNING, over_limit)
         return tried
 
     def canonical(self, genotype: Genotype) -> str:

@@ -57,10 +57,10 @@ class GaussianProcess:
             self.log_parameters[member] = here
         self._turn = (self._turn + 1) % len(self.log_parameters)
 
-    def expected_improvement(
+    def posterior(
         self, known: Sequence[Array], pending: int, candidates: Sequence[Array], values: Array
-    ) -> Array:
-        """How much each candidate is expected to exceed the best value, averaged over the ensemble.
+    ) -> tuple[Array, Array]:
+        """What each member expects of the candidates: means and standard deviations, (members, candidates) each.
 
         What is still being evaluated narrows the variance and leaves the mean, as if it will come out as expected.
 
@@ -70,20 +70,16 @@ class GaussianProcess:
             candidates: distances (n + pending, candidates) a group.
             values: (n,), with mean zero.
         """
-        total = np.zeros(candidates[0].shape[1])
+        means, deviations = [], []
+        count = len(values)
         for parameters in self.log_parameters:
             factor = self._factor(known, parameters)
             whitened = np.linalg.solve(factor, self._kernel(candidates, parameters))
-            count = len(values)
             weights = np.linalg.solve(factor[:count, :count], values)
-            mean = weights @ whitened[:count]
+            means.append(weights @ whitened[:count])
             variance = np.maximum(1 - (whitened * whitened).sum(0), 1e-9) * (weights @ weights) / count
-            deviation = np.sqrt(variance)
-            margin = (mean - values.max()) / deviation
-            density = np.exp(-margin * margin / 2) / math.sqrt(2 * math.pi)
-            below = (1 + _erf(margin / math.sqrt(2)).astype(float)) / 2
-            total += deviation * (margin * below + density)
-        return np.maximum(total, 0.0) / len(self.log_parameters)
+            deviations.append(np.sqrt(variance))
+        return np.array(means), np.array(deviations)
 
     def _log_posterior(self, distances: Sequence[Array], values: Array, parameters: Array) -> float:
         """Marginal likelihood, the signal's variance at its best, times the prior; a logarithm, up to a constant."""
@@ -104,6 +100,19 @@ class GaussianProcess:
         for distance, parameter in zip(distances, parameters, strict=False):  # the last one is the noise
             total += np.exp(distance * -math.exp(-parameter))
         return total / len(distances)
+
+
+def expected_improvement(means: Array, deviations: Array, best: float) -> Array:
+    """How much each candidate is expected to exceed the best value, averaged over the members of an ensemble."""
+    margin = (means - best) / deviations
+    density = np.exp(-margin * margin / 2) / math.sqrt(2 * math.pi)
+    improvement: Array = (deviations * (margin * normal_below(margin) + density)).mean(0)
+    return np.maximum(improvement, 0.0)
+
+
+def normal_below(margin: Array) -> Array:
+    """The share of the standard normal distribution below each number."""
+    return (1 + np.asarray(_erf(margin / math.sqrt(2)), dtype=np.float64)) / 2
 
 
 def normal_scores(values: Sequence[float]) -> Array:

@@ -87,6 +87,29 @@ def test_a_past_of_every_state(name):
     assert len(run(study, space, 6)) == 6
 
 
+@every
+def test_limits_are_kept_in_mind(name):
+    """Of cells over a limit some were evaluated and some turned away; proposals go on, and ours ask none again."""
+    space = SPACES["nas_bench_201"]
+    study = study_of(name, space)
+    forms = []
+    for number in range(24):
+        trial, genotype = ask(study, space)
+        trial.set_constraint("skips", sum(edge.operation == "skip_connect" for edge in genotype.cells[0].edges) / 2 - 1)
+        over = trial.constraints["skips"] > 0
+        forms.append(space.canonical(genotype))
+        state = TrialState.PRUNED if over and number % 2 else TrialState.COMPLETE
+        study.tell(trial, None if state is TrialState.PRUNED else value_of(space, genotype), state=state)
+    assert study.best_trial.constraints["skips"] <= 0
+    if name in OURS:
+        assert len(set(forms)) == 24
+        tried = study.sampler.history(study, -1)
+        assert {form for form, one in tried.items() if one.over_limit} == {
+            form for form, trial in zip(forms, study.trials, strict=True) if trial.constraints["skips"] > 0
+        }
+        assert all(one.score is None for one in tried.values() if one.over_limit)
+
+
 @ours
 def test_what_failed_or_runs_is_not_proposed_again(name):
     space = SPACES["nas_bench_201"]

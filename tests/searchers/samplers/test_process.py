@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nasdrop.searchers.samplers.process import GaussianProcess, normal_scores
+from nasdrop.searchers.samplers.process import GaussianProcess, expected_improvement, normal_scores
 
 
 def distances(x, y=None):
@@ -37,9 +37,8 @@ def test_expected_improvement_is_what_sampling_says(data):
     variance = (1 - np.einsum("nc,nm,mc->c", across, inverse, across)) * (values @ inverse @ values) / 12
     draws = mean + np.sqrt(variance) * np.random.default_rng(2).normal(size=(200_000, 7))
     gains = np.maximum(draws - values.max(), 0)
-    found = process.expected_improvement(
-        [distances(x), distances(y)], 0, [distances(x, other), distances(y, other)], values
-    )
+    moments = process.posterior([distances(x), distances(y)], 0, [distances(x, other), distances(y, other)], values)
+    found = expected_improvement(*moments, values.max())
     errors = gains.std(0) / math.sqrt(len(draws))
     assert np.all(np.abs(found - gains.mean(0)) <= 5 * errors + 1e-5)
 
@@ -48,10 +47,11 @@ def test_what_is_pending_narrows_the_variance_there_alone(data):
     x, _, _, values = data
     process = GaussianProcess(1, np.random.default_rng(1), members=2)
     candidates = np.array([20.0, -20.0])  # far from all that is known: prior mean, prior variance
-    free = process.expected_improvement([distances(x)], 0, [distances(x, candidates)], values)
+    free = expected_improvement(*process.posterior([distances(x)], 0, [distances(x, candidates)], values), values.max())
     assert free[0] == pytest.approx(free[1])
     both = np.append(x, 20.0)
-    taken = process.expected_improvement([distances(both)], 1, [distances(both, candidates)], values)
+    moments = process.posterior([distances(both)], 1, [distances(both, candidates)], values)
+    taken = expected_improvement(*moments, values.max())
     assert taken[0] < 0.5 * free[0] and taken[1] == pytest.approx(free[1])
 
 
