@@ -25,7 +25,7 @@ from nasdrop.searchers.goals import check_goals, told_cost
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.roster import Roster
 from nasdrop.searchers.samplers import SAMPLERS, distributions, unknown_cell
-from nasdrop.searchers.trials import counted, finished, holder, record, retire_lost, running
+from nasdrop.searchers.trials import ahead, counted, finished, holder, record, retire_lost, running
 from nasdrop.settings import StudySettings
 from nasdrop.space import Genotype, SearchSpace
 
@@ -192,8 +192,7 @@ class StudySearch:
             other, contested = holder(trials := self.trials(), trial.number, canonical)
         if other:
             return self._repeat(trial, genotype, other)
-        before = trials[: trial.number]
-        if len(counted(before)) + len(running(before)) >= self.settings.trials:  # two workers saw the last vacancy
+        if len(counted(trials)) + len(ahead(trials, trial.number)) >= self.settings.trials:  # two saw the last vacancy
             self.study.tell(trial, state=TrialState.FAIL)
             return None
         trial.set_user_attr("genotype", genotype.to_json())

@@ -55,6 +55,11 @@ def running(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.state is TrialState.RUNNING and "duplicate_of" not in trial.user_attrs]
 
 
+def ahead(trials: Iterable[FrozenTrial], number: int) -> list[FrozenTrial]:
+    """Trials under way before which trial `number` gives way: lower ones, and those whose cell is settled."""
+    return [trial for trial in running(trials) if trial.number < number or "genotype" in trial.user_attrs]
+
+
 def best_value(trials: Sequence[FrozenTrial]) -> float:
     """The highest value of a trial that ran to its end within all limits; minus infinity if none has."""
     values = [trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE and not over_limit(trial)]

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nasdrop.searchers.roster import Roster
-from nasdrop.searchers.trials import counted, finished, holder, retire_lost
+from nasdrop.searchers.trials import ahead, counted, finished, holder, retire_lost
 
 CELL = {"canonical": "cell"}
 SETTLED = CELL | {"genotype": "{}"}
@@ -82,6 +82,13 @@ def test_of_two_at_once_exactly_one_keeps_the_cell_in_every_order(study, order):
         if study.trials[numbers[name]].state is TrialState.RUNNING:
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
     assert len(kept) == 1
+
+
+def test_a_queued_trial_gives_way_to_a_later_one_that_has_settled(study):
+    """Queued before and asked after it: else both would take the last vacancy."""
+    queued, later, waiting = add(study), add(study, genotype="{}"), add(study)
+    assert [trial.number for trial in ahead(study.trials, queued)] == [later]
+    assert [trial.number for trial in ahead(study.trials, waiting)] == [queued, later]
 
 
 def give_way(study, trial):
