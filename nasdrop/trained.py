@@ -151,13 +151,25 @@ def bundle(folder: RunFolder, out: Path) -> tuple[Path, ...]:
             files |= {path.name: what for path in written}
         except InputError as error:
             files[f"network{ending}"] = LEFT_OUT + str(error)
-    shutil.copyfile(folder.weights, out / folder.weights.name)
-    files[folder.weights.name] = "weights with the genotype and the experiment in their metadata"
+    files |= _copy_of_run(folder, RunFolder(out))
     experiment = folder.read_experiment()
     facts = _facts(folder, network, shape, files)
     write_text(out / "MODEL_CARD.md", card(experiment, facts))
     present = [out / name for name, what in files.items() if not what.startswith(LEFT_OUT)]
     return (out / "MODEL_CARD.md", *present)
+
+
+def _copy_of_run(folder: RunFolder, out: RunFolder) -> dict[str, str]:
+    """Copy what `load_network` needs; the files by name, with what they are."""
+    out.sources.mkdir(exist_ok=True)
+    copied = {
+        folder.weights: "weights with the genotype and the experiment in their metadata",
+        folder.experiment: "the experiment, all settings written out",
+        **dict.fromkeys(sorted(folder.sources.iterdir()), "of the search space"),
+    }
+    for file in copied:
+        shutil.copyfile(file, out.path / file.relative_to(folder.path))
+    return {str(file.relative_to(folder.path)): what for file, what in copied.items()}
 
 
 def _facts(folder: RunFolder, network: Network | FractalNet, shape: tuple[int, ...], files: dict[str, str]) -> Facts:

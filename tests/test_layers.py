@@ -11,8 +11,8 @@ LAYERS = [
     {"drop", "space"},
     {"models", "train", "view"},
     {"searchers", "exporters"},
-    {"experiment", "trained"},
-    {"worker"},
+    {"experiment", "proposal", "trained"},
+    {"prediction", "worker"},
     {"cli"},
 ]
 SEES = {"models": {"drop", "space"}, "train": {"drop"}, "view": {"space"}, "drop": set(), "space": set()}

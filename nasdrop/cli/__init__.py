@@ -15,6 +15,7 @@ from nasdrop.errors import NasdropError
 
 # name -> (module, attribute, one line of help)
 COMMANDS = {
+    "init": ("nasdrop.cli.init", "init", "Look at your own data and write an experiment for it."),
     "search": (
         "nasdrop.cli.search",
         "search",
@@ -26,6 +27,7 @@ COMMANDS = {
     "sweep": ("nasdrop.cli.sweep", "sweep", "Run an experiment at every point of a grid and tabulate it."),
     "show": ("nasdrop.cli.show", "show", "Show a run, a genotype or a search space."),
     "export": ("nasdrop.cli.export", "export", "Write a run's cell or network in a form that others read."),
+    "predict": ("nasdrop.cli.predict", "predict", "Tell the classes of your files, by a trained network."),
     "spaces": ("nasdrop.cli.info", "spaces", "List the search spaces."),
     "config": ("nasdrop.cli.info", "config", "Show an experiment with all its defaults, or the schema of such files."),
     "drop": ("nasdrop.cli.drop", "drop", "List drop policies and schedules, or draw one before anything runs."),

@@ -2,9 +2,9 @@
 
 import math
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,21 @@ def read_npz(path: Path, wanted: Collection[str]) -> dict[str, Array]:
         return {name: _read_member(path, archive, members[name]) for name in members if name in wanted}
 
 
+def read_array(path: Path) -> Array:
+    """The array of an .npy file; see `read_npz`."""
+    with reading(path):
+        return _read(str(path), lambda: path.open("rb"), path.stat().st_size)
+
+
 def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
-    """One array of an archive, after its header was compared with the bytes that are there."""
-    place = f"{path}[{info.filename.removesuffix('.npy')}]"
     refuse_absurd(path, info.file_size, info.compress_size)
-    with archive.open(info) as stream:
+    place = f"{path}[{info.filename.removesuffix('.npy')}]"
+    return _read(place, lambda: archive.open(info), info.file_size)
+
+
+def _read(place: str, opening: Callable[[], IO[bytes]], size: int) -> Array:
+    """One array of so many bytes, header included, after the header was compared with the bytes that are there."""
+    with opening() as stream:
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         version = np.lib.format.read_magic(stream)
         if version not in readers:
@@ -43,11 +53,9 @@ def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) ->
         if dtype.hasobject:
             raise DataError(f"{place}: must hold numbers or text, got Python objects, which are never unpickled")
         promised = math.prod(shape) * dtype.itemsize
-        if promised != info.file_size - stream.tell():
-            raise DataError(
-                f"{place}: must hold {promised} bytes for its shape {shape}, got {info.file_size - stream.tell()}"
-            )
-    with archive.open(info) as stream:
+        if promised != size - stream.tell():
+            raise DataError(f"{place}: must hold {promised} bytes for its shape {shape}, got {size - stream.tell()}")
+    with opening() as stream:
         array = np.lib.format.read_array(stream, allow_pickle=False)
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(shape)
 

@@ -151,7 +151,8 @@ def test_a_bundle_holds_every_format_and_a_card_that_says_what_they_are(nasdrop,
     assert code == 0 and "MODEL_CARD.md" in err
     files = {path.name for path in (tmp_path / "bundle").iterdir()}
     assert files == {"MODEL_CARD.md", "genotype.json", "genotype-darts.txt", "cell.svg", "cell.dot", "cell.mmd"} | {
-        "network.pt2", "network.onnx", "network.py", "network.pt", "weights.safetensors"
+        "network.pt2", "network.onnx", "network.py", "network.pt", "weights.safetensors", "experiment.toml",
+        "sources",
     }  # fmt: skip
     card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
     result = json.loads((run_folder / "result.json").read_text())
@@ -164,7 +165,7 @@ def test_a_bundle_holds_every_format_and_a_card_that_says_what_they_are(nasdrop,
         "1 image at once",
     ):
         assert said in card, said
-    assert all(f"`{name}`" in card for name in files - {"MODEL_CARD.md"})
+    assert all(f"`{name}`" in card for name in (files | {"sources/tiny.toml"}) - {"MODEL_CARD.md", "sources"})
 
 
 def test_the_saved_weights_have_the_saved_accuracy(run_folder):
