@@ -24,7 +24,6 @@ from nasdrop.searchers.evaluators import Evaluator, Function, FunctionEvaluator,
 from nasdrop.searchers.finals import BEST, Candidate, FinalScore, candidates, check, final_rows, train_finals
 from nasdrop.searchers.goals import check_goals, limits_text
 from nasdrop.searchers.gradient.part import build_supernet
-from nasdrop.searchers.gradient.ranks import Ranks, joined, own_device
 from nasdrop.searchers.gradient.search import GradientSearch
 from nasdrop.searchers.gradient.stages import stages
 from nasdrop.searchers.inherited import InheritedEvaluator, trained_supernet
@@ -39,6 +38,7 @@ from nasdrop.settings import Experiment, StudySettings
 from nasdrop.space import SearchSpace, load_space
 from nasdrop.train import Dataset, Recorder, choose_device, load, save_weights, set_threads
 from nasdrop.train.criterion import loss_file
+from nasdrop.train.ranks import Ranks, joined, own_device
 from nasdrop.view.chart import trade_off
 from nasdrop.view.chart_svg import chart_svg
 

@@ -34,6 +34,7 @@ _FREE_KEYS = (
     "search.heartbeat_seconds",
     "search.grace_seconds",
     "search.checkpoint_steps",
+    "train.checkpoint_steps",
     "search.supernet.checkpoint_steps",
 )
 _PACKAGES = ("nasdrop", "torch", "numpy", "networkx", "optuna", "tensorboard", "safetensors")

@@ -122,6 +122,15 @@ class TrainSettings(WeightSettings):
     metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "top5"] = Field(
         "accuracy", description="what a study maximises on the validation split"
     )
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="decay of a moving average of the weights, which is scored and kept; 0: none"
+    )
+    norm_statistics: Literal["global", "local", "frozen"] = Field(
+        "global",
+        description="batch norm's: of the whole batch; of a process's rows, where torchrun shares a training; "
+        "or kept as they are, for inherited weights",
+    )
+    checkpoint_steps: PositiveInt = Field(200, description="steps between checkpoints; one more at every epoch's end")
 
 
 class SupernetSettings(WeightSettings):

@@ -1,14 +1,27 @@
 """Augmentation of a whole batch on its device: each sample has its own offsets, and nothing waits for the device.
 
 Shapes: N images, C channels, one to three spatial axes (L), (H, W) or (D, H, W). A generator must live on the device
-of the images; None takes the default one. Nothing is written into the argument.
+of the images; None takes the default one, and a `Share` its part of what is drawn for several processes. Nothing is
+written into the argument.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
+
+
+class Share(NamedTuple):
+    """A generator that several processes have alike, of whose draws for a whole batch each takes its own rows."""
+
+    generator: Generator
+    rank: int
+    world_size: int
+
+
+Source = Generator | Share | None
 
 
 def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -23,7 +36,7 @@ def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (pixels - mean.view(shape)) / std.view(shape)
 
 
-def crop(pixels: Tensor, padding: int, generator: Generator | None = None) -> Tensor:
+def crop(pixels: Tensor, padding: int, generator: Source = None) -> Tensor:
     """Shift each sample by -padding .. padding along every spatial axis; zeros come in at the border.
 
     This is a random crop of the original size out of the image padded by `padding` on all sides.
@@ -45,7 +58,7 @@ def crop(pixels: Tensor, padding: int, generator: Generator | None = None) -> Te
     return windows[index]
 
 
-def flip(pixels: Tensor, generator: Generator | None = None) -> Tensor:
+def flip(pixels: Tensor, generator: Source = None) -> Tensor:
     """Mirror each sample along its last axis with probability 1/2.
 
     Args:
@@ -56,7 +69,7 @@ def flip(pixels: Tensor, generator: Generator | None = None) -> Tensor:
     return torch.where(_per_sample(heads, pixels.dim()), pixels.flip(-1), pixels)
 
 
-def cutout(images: Tensor, side: int, generator: Generator | None = None) -> Tensor:
+def cutout(images: Tensor, side: int, generator: Source = None) -> Tensor:
     """Set a cube of `side` pixels to zero in each sample, the same in all channels (arXiv:1708.04552).
 
     The centre is uniform over the image, so that a part of the cube may lie outside. On normalised images zero is the
@@ -80,9 +93,11 @@ def cutout(images: Tensor, side: int, generator: Generator | None = None) -> Ten
     return images if hole is None else images.masked_fill(hole, 0.0)
 
 
-def _integers(high: int, rows: int, count: int, device: torch.device, generator: Generator | None) -> Sequence[Tensor]:
+def _integers(high: int, rows: int, count: int, device: torch.device, generator: Source) -> Sequence[Tensor]:
     """`rows` independent vectors (count,) of whole numbers in 0 .. high - 1."""
-    return torch.randint(high, (rows, count), generator=generator, device=device).unbind(0)
+    source, rank, world_size = generator if isinstance(generator, Share) else (generator, 0, 1)
+    drawn = torch.randint(high, (rows, count * world_size), generator=source, device=device)
+    return drawn[:, rank * count : (rank + 1) * count].unbind(0)
 
 
 def _per_sample(values: Tensor, dims: int) -> Tensor:

@@ -9,9 +9,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nasdrop.settings import WeightSettings
-from nasdrop.train.augment import crop, cutout, flip, normalise
+from nasdrop.train.augment import Share, crop, cutout, flip, normalise
 from nasdrop.train.data import AnyImages, Dataset
 from nasdrop.train.device import derive_seed
+from nasdrop.train.ranks import ALONE, Ranks
 
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -36,8 +37,21 @@ def num_steps(images: AnyImages, batch_size: int) -> int:
     return max(1, len(images) // batch_size)
 
 
+def augmentation(device: torch.device, seed: int, epoch: int) -> Generator:
+    """What draws the augmentation of an epoch."""
+    return Generator(device).manual_seed(derive_seed(seed, epoch, "augment"))
+
+
 def train_batches(
-    images: AnyImages, data: Dataset, settings: WeightSettings, *, seed: int, epoch: int
+    images: AnyImages,
+    data: Dataset,
+    settings: WeightSettings,
+    *,
+    seed: int,
+    epoch: int,
+    first: int = 0,
+    generator: Generator | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of shuffled, augmented, normalised batches.
 
@@ -49,23 +63,25 @@ def train_batches(
         settings: batch size, augmentation, memory format.
         seed: of the run.
         epoch: from 0.
+        first: the step to begin with, from 0.
+        generator: draws the augmentation, for each batch when it is asked for; by default a fresh one of the epoch.
+        ranks: the processes that share each batch; order and augmentation are drawn for all their rows.
 
     Yields:
-        Images (N, C, *spatial), float32, and labels (N,).
+        Images (N, C, *spatial), float32, and labels (N,), of this process.
     """
     device = images.labels.device
     order = torch.randperm(len(images), generator=Generator().manual_seed(derive_seed(seed, epoch, "order")))
-    order = order.to(device)
-    generator = Generator(device).manual_seed(derive_seed(seed, epoch, "augment"))
+    batches = torch.split(order.to(device), settings.batch_size)[first : num_steps(images, settings.batch_size)]
+    share = Share(generator or augmentation(device, seed, epoch), ranks.rank, ranks.world_size)
     mean, std = torch.tensor(data.mean, device=device), torch.tensor(data.std, device=device)
     layout = memory_format(len(images.shape) + 1, channels_last=settings.channels_last)
-    chosen = torch.split(order, settings.batch_size)[: num_steps(images, settings.batch_size)]
-    for stored, labels in images.batches(chosen):
-        pixels = crop(stored, settings.crop_padding, generator)
+    for stored, labels in images.batches([ranks.rows(batch) for batch in batches]):
+        pixels = crop(stored, settings.crop_padding, share)
         if settings.flip:
-            pixels = flip(pixels, generator)
+            pixels = flip(pixels, share)
         batch = normalise(pixels.contiguous(memory_format=layout), mean, std)
-        yield cutout(batch, settings.cutout, generator), labels
+        yield cutout(batch, settings.cutout, share), labels
 
 
 def eval_batches(

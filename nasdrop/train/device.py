@@ -117,6 +117,20 @@ def seed_rng(device: torch.device, seed: int) -> None:
             torch.cuda.manual_seed(seed)
 
 
+def rng_state(device: torch.device) -> torch.Tensor:
+    """The states of torch's default generators of the CPU and of one device, as bytes (B,) on the CPU."""
+    state = torch.get_rng_state()
+    return torch.cat([state, torch.cuda.get_rng_state(device)]) if device.type == "cuda" else state
+
+
+def set_rng_state(device: torch.device, state: torch.Tensor) -> None:
+    """Take back what `rng_state` gave."""
+    size = torch.get_rng_state().numel()
+    torch.set_rng_state(state[:size].clone())  # torch reads from the start of the storage, whatever the view
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state[size:].clone(), device)
+
+
 def derive_seed(*parts: int | str) -> int:
     """A seed for one purpose, from a run's seed and what it is for: 32 bits, all that the CPU generator takes."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=4).digest(), "big")

@@ -14,7 +14,9 @@ from nasdrop.drop import Schedule
 from nasdrop.settings import TrainSettings
 from nasdrop.train import fit
 
-SETTINGS = TrainSettings(batch_size=16, crop_padding=1, flip=True, cutout=2, learning_rate=0.05)
+SETTINGS = TrainSettings(
+    batch_size=16, crop_padding=1, flip=True, cutout=2, learning_rate=0.05, ema=0.9, checkpoint_steps=3
+)
 OPTIONS = {"schedule": Schedule(0.3), "seed": 3, "epochs": 4}
 
 

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from nasdrop.settings import TrainSettings
-from nasdrop.train.batches import arrange, eval_batches, memory_format, num_steps, train_batches
+from nasdrop.train import Ranks
+from nasdrop.train.batches import arrange, augmentation, eval_batches, memory_format, num_steps, train_batches
 from nasdrop.train.data import Images
 
 PLAIN = TrainSettings(batch_size=16)
@@ -113,3 +114,25 @@ def test_only_weights_of_convolutions_are_laid_out_anew():
     assert network.weight.is_contiguous()
     arrange(network, torch.contiguous_format)
     assert parameter.is_contiguous()
+
+
+def test_processes_share_what_one_would_draw(random_data):
+    data = random_data()
+    settings = TrainSettings(batch_size=16, crop_padding=2, flip=True, cutout=3)
+    whole = list(train_batches(data.train, data, settings, seed=1, epoch=2))
+    parts = [list(train_batches(data.train, data, settings, seed=1, epoch=2, ranks=Ranks(r, 2))) for r in range(2)]
+    for (images, labels), first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(torch.cat([first[0], second[0]]), images)
+        assert torch.equal(torch.cat([first[1], second[1]]), labels)
+
+
+def test_an_epoch_goes_on_from_any_step(random_data):
+    data = random_data()
+    settings = TrainSettings(batch_size=16, crop_padding=2, flip=True, cutout=3)
+    whole = list(train_batches(data.train, data, settings, seed=1, epoch=2))
+    generator = augmentation(torch.device("cpu"), 1, 2)
+    begun = train_batches(data.train, data, settings, seed=1, epoch=2, generator=generator)
+    next(begun), next(begun)
+    rest = list(train_batches(data.train, data, settings, seed=1, epoch=2, first=2, generator=generator))
+    assert len(rest) == len(whole) - 2
+    assert all(torch.equal(rest[step][0], whole[step + 2][0]) for step in range(len(rest)))

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from nasdrop.errors import ConfigError
-from nasdrop.train.device import choose_device, derive_seed, deterministic, isolated_rng, seed_rng, set_threads
+from nasdrop.train.device import (
+    choose_device,
+    derive_seed,
+    deterministic,
+    isolated_rng,
+    rng_state,
+    seed_rng,
+    set_rng_state,
+    set_threads,
+)
 
 CPU = torch.device("cpu")
 
@@ -98,3 +107,13 @@ def test_derived_seeds_are_32_bits_and_differ_by_every_part():
     assert all(0 <= seed < 2**32 for seed in seeds)
     assert max(seeds) > 2**31
     assert derive_seed(0, 0, "order") == 1652884291  # the same in every version and on every machine
+
+
+def test_random_states_are_given_back():
+    cpu = torch.device("cpu")
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        states = torch.stack([rng_state(cpu), rng_state(cpu)])
+        expected = torch.rand(4)
+        set_rng_state(cpu, states[1])  # a view that does not begin where its storage does
+        assert torch.equal(torch.rand(4), expected)

@@ -376,9 +376,9 @@ def test_one_image_is_too_few(random_data, make_net):
 BUSY = SETTINGS.model_copy(update={"crop_padding": 1, "flip": True, "cutout": 2})
 
 
-def train(make_net, data, **options):
+def train(make_net, data, settings=BUSY, **options):
     network = make_net(classes=4)
-    result = fit(network, data, BUSY, schedule=SCHEDULE, seed=3, epochs=options.pop("epochs", 4), **options)
+    result = fit(network, data, settings, schedule=SCHEDULE, seed=3, epochs=options.pop("epochs", 4), **options)
     return network.state_dict(), result
 
 
@@ -491,13 +491,16 @@ def test_a_checkpoint_of_another_form_is_refused(random_data, make_net, tmp_path
 SCRIPT = Path(__file__).with_name("resume_process.py")
 
 
-def test_kill_9_in_the_middle_of_an_epoch_loses_no_bit(random_data, make_net, tmp_path):
+@pytest.mark.parametrize(("stop", "step"), [(11, 0), (13, 3)])
+def test_kill_9_in_the_middle_of_an_epoch_loses_no_bit(random_data, make_net, tmp_path, stop, step):
     path, result = tmp_path / "state.pt", tmp_path / "network.pt"
     command = [sys.executable, str(SCRIPT), str(path), str(result)]
-    with subprocess.Popen([*command, "11"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"ready\n"  # 4 steps and an evaluation an epoch: two epochs and a step
+    with subprocess.Popen([*command, str(stop)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"  # 4 steps and an evaluation an epoch: two epochs and the rest
         process.send_signal(signal.SIGKILL)
-    assert len(checkpoints.load(path)["history"]) == 2
+    kept = checkpoints.load(path)
+    assert (len(kept["history"]), kept["step"]) == (2, step)
     subprocess.run(command, check=True, timeout=60)
-    unbroken, _ = train(make_net, random_data())  # on one thread, as there: more have other roundings
+    settings = BUSY.model_copy(update={"ema": 0.9, "checkpoint_steps": 3})
+    unbroken, _ = train(make_net, random_data(), settings)  # on one thread, as there: more have other roundings
     assert same(torch.load(result), unbroken)

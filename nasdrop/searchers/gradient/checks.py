@@ -1,9 +1,9 @@
 """What settings of a search by gradient must fit each other, asked before anything runs."""
 
 from nasdrop.errors import ConfigError
-from nasdrop.searchers.gradient.ranks import Ranks
 from nasdrop.searchers.gradient.strategies import STRATEGIES
 from nasdrop.settings import GradientSettings
+from nasdrop.train.ranks import Ranks
 
 
 def check(settings: GradientSettings, ranks: Ranks) -> None:

@@ -16,12 +16,12 @@ from torch.nn.utils import clip_grad_norm_
 from nasdrop.drop import Draw
 from nasdrop.models.supernet import SuperNet
 from nasdrop.searchers.gradient.mixture import Active, Alphas, Mixture, Moment
-from nasdrop.searchers.gradient.ranks import ALONE, Ranks
 from nasdrop.searchers.gradient.second_order import RADIUS, Unrolled, directional, norm
 from nasdrop.searchers.gradient.strategy import Strategy
 from nasdrop.settings import DartsSettings, GradientSettings
 from nasdrop.train.criterion import Loss
 from nasdrop.train.device import isolated_rng
+from nasdrop.train.ranks import ALONE, Ranks
 from nasdrop.train.score import autocasting
 
 Batch = tuple[Tensor, Tensor]

@@ -22,7 +22,6 @@ from nasdrop.searchers.gradient.batches import Halves
 from nasdrop.searchers.gradient.checks import check
 from nasdrop.searchers.gradient.mixture import Mixture, Moment
 from nasdrop.searchers.gradient.part import Part
-from nasdrop.searchers.gradient.ranks import ALONE, Ranks
 from nasdrop.searchers.gradient.report import SearchEpoch
 from nasdrop.searchers.gradient.stages import shrunk, stages
 from nasdrop.searchers.gradient.stopping import stop
@@ -33,7 +32,8 @@ from nasdrop.space import Genotype
 from nasdrop.train import Recorder, learning_rate
 from nasdrop.train import checkpoint as checkpoints
 from nasdrop.train.device import derive_seed, deterministic, isolated_rng, peak_memory, seed_rng
-from nasdrop.train.loop import refuse_divergence
+from nasdrop.train.optim import refuse_divergence
+from nasdrop.train.ranks import ALONE, Ranks
 
 WEIGHTS_LOSS, CORRECT, WEIGHTS_NORM, ALPHAS_LOSS, ALPHAS_NORM, ALPHAS_STEPS = range(6)
 

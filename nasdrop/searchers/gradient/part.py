@@ -13,7 +13,6 @@ from nasdrop.searchers.gradient import diagnostics
 from nasdrop.searchers.gradient.hessian import dominant_eigenvalue, hessian_product, kept_buffers
 from nasdrop.searchers.gradient.learner import Learner
 from nasdrop.searchers.gradient.mixture import Columns, Mixture
-from nasdrop.searchers.gradient.ranks import Ranks
 from nasdrop.searchers.gradient.stages import Stage
 from nasdrop.searchers.gradient.strategies import make_strategy
 from nasdrop.searchers.training import Training
@@ -23,6 +22,7 @@ from nasdrop.train import Dataset, Score, evaluate
 from nasdrop.train.batches import arrange, memory_format
 from nasdrop.train.device import derive_seed, isolated_rng
 from nasdrop.train.draws import StepDraws
+from nasdrop.train.ranks import Ranks
 
 
 class Part:

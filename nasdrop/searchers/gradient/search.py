@@ -6,11 +6,11 @@ from pathlib import Path
 
 from nasdrop.searchers.gradient.inherited import InheritedScore, best_cells
 from nasdrop.searchers.gradient.loop import Loop
-from nasdrop.searchers.gradient.ranks import ALONE, Ranks
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.training import Training
 from nasdrop.settings import GradientSettings, OneShotSettings
 from nasdrop.space import Genotype
+from nasdrop.train.ranks import ALONE, Ranks
 
 
 class GradientSearch:

@@ -9,7 +9,6 @@ from nasdrop.models.supernet import SuperNet
 from nasdrop.searchers.gradient.learner import Learner
 from nasdrop.searchers.gradient.loop import Loop
 from nasdrop.searchers.gradient.mixture import Columns
-from nasdrop.searchers.gradient.ranks import ALONE
 from nasdrop.searchers.gradient.report import SearchEpoch
 from nasdrop.searchers.gradient.strategies import make_strategy
 from nasdrop.searchers.result import Silent
@@ -17,6 +16,7 @@ from nasdrop.searchers.training import Training
 from nasdrop.settings import DartsSettings, Experiment
 from nasdrop.space import SearchSpace
 from nasdrop.train import Dataset, Images, Recorder, Score
+from nasdrop.train.ranks import ALONE
 
 torch.set_num_threads(1)
 

@@ -1,4 +1,4 @@
-"""One of the processes of test_ranks.py: searches one epoch with the others and saves what it ends with."""
+"""One of the processes of test_shared_search.py: searches one epoch with the others and saves what it ends with."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 from conftest import Listener, _experiment, _training
 
 from nasdrop.searchers.gradient.loop import Loop
-from nasdrop.searchers.gradient.ranks import joined
+from nasdrop.train.ranks import joined
 
 
 def main(folder):

@@ -11,9 +11,9 @@ import torch
 from nasdrop.drop import Draw
 from nasdrop.errors import ConfigError, DropError, RunFolderError
 from nasdrop.models.supernet import SuperNet
-from nasdrop.searchers.gradient.ranks import Ranks
 from nasdrop.searchers.gradient.strategies import STRATEGIES
 from nasdrop.train import DivergedError, read_metrics
+from nasdrop.train.ranks import Ranks
 
 SETTINGS = {
     "drop_nas": {"space": "darts", "p": 0.01, "drop": {"policy": "groups", "mode": "batch"}},

@@ -1,4 +1,7 @@
-"""The processes that share a search: started by torchrun, each with its rows of every batch, rank 0 alone writes."""
+"""The processes that share a search or a training: started by torchrun, each with its rows of every batch.
+
+Rank 0 alone writes. What is averaged is a mean over equal parts of a batch, so that the mean is that of the batch.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasdrop.errors import ConfigError
 
@@ -44,6 +47,37 @@ class Ranks:
         flat /= self.world_size
         for tensor, part in zip(present, torch.split(flat, [tensor.numel() for tensor in present]), strict=True):
             tensor.copy_(part.view_as(tensor))
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Replace gradients by their means over all processes, in one exchange.
+
+        A parameter that took no part in one process counts as zero there, as it would among the rows of a whole batch;
+        one that took no part anywhere keeps no gradient, so that an optimiser leaves it alone.
+        """
+        if self.world_size == 1:
+            return
+        present = torch.tensor([float(weight.grad is not None) for weight in parameters])
+        parts = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in parameters]
+        flat = torch.cat([*(part.flatten() for part in parts), present.to(parts[0])])
+        dist.all_reduce(flat)
+        *means, counts = torch.split(flat / self.world_size, [*(part.numel() for part in parts), len(parts)])
+        taken = [True] * len(parts) if bool(present.all()) else (counts > 0).tolist()
+        for weight, part, mean, took_part in zip(parameters, parts, means, taken, strict=True):
+            if took_part:
+                weight.grad = part.copy_(mean.view_as(part))
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The tensors of all processes, stacked in the order of the ranks: (world size, *shape)."""
+        if self.world_size == 1:
+            return tensor[None]
+        found = [torch.empty_like(tensor) for _ in range(self.world_size)]
+        dist.all_gather(found, tensor.contiguous())
+        return torch.stack(found)
+
+    def wait(self) -> None:
+        """Go on when all processes are here: rank 0 has written what the others read."""
+        if self.world_size > 1:
+            dist.barrier()
 
     def agree(self, value: float, device: torch.device) -> float:
         """The value of rank 0: what decides must be equal everywhere, to the last bit."""

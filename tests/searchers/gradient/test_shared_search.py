@@ -11,8 +11,6 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from nasdrop.searchers.gradient.ranks import ALONE, Ranks, own_device
-
 WORKER = Path(__file__).with_name("gloo_worker.py")
 needs_gloo = pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo")
 
@@ -65,23 +63,3 @@ def test_the_command_runs_under_torchrun(tmp_path):
     outputs = launch("-m", "nasdrop", "search", "robust_darts_digits", *overrides, "--out", tmp_path / "run")
     assert "epoch 1 of 1" in outputs[0] and outputs[1].strip() == ""
     assert json.loads((tmp_path / "run" / "genotype.json").read_text())
-
-
-def test_a_lone_process_changes_nothing():
-    values = torch.arange(4.0)
-    ALONE.average([values])
-    assert torch.equal(values, torch.arange(4.0)) and ALONE.leads
-    assert torch.equal(ALONE.rows(values), values) and ALONE.agree(0.25, torch.device("cpu")) == 0.25
-
-
-def test_rows_are_divided_in_order():
-    parts = [Ranks(rank, 3).rows(torch.arange(6)) for rank in range(3)]
-    assert torch.equal(torch.cat(parts), torch.arange(6))
-
-
-def test_each_process_takes_the_device_of_its_local_rank(monkeypatch):
-    assert own_device(torch.device("cuda", 1)) == torch.device("cuda", 1)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert own_device(torch.device("cuda", 0)) == torch.device("cuda", 1)
-    assert own_device(torch.device("cpu")) == torch.device("cpu")
