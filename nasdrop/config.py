@@ -158,8 +158,13 @@ def _lines(
 def _where(keys: tuple[str, ...], place: str, overrides: Mapping[tuple[str, ...], str]) -> str:
     return next(
         (f"override {text}" for keys_given, text in overrides.items() if keys[: len(keys_given)] == keys_given),
-        f"{place}: {'.'.join(keys)}" if keys else place,
+        f"{place}: {'.'.join(map(_one_line, keys))}" if keys else place,
     )
+
+
+def _one_line(key: str) -> str:
+    """A key with its line breaks and the like written out."""
+    return key if key.isprintable() else repr(key)[1:-1]
 
 
 def _line(detail: ErrorDetails, keys: tuple[str, ...], table: type[BaseModel] | None, where: str) -> str:
@@ -191,7 +196,7 @@ def _locate(model: type[BaseModel], place: Sequence[int | str]) -> tuple[tuple[s
     table: type[BaseModel] | None = model
     inside: Mapping[str, type[BaseModel]] = {"": model}
     for part in map(str, place):
-        if part in inside:
+        if part and part in inside:  # a lone table has no tag, and a key may be empty
             inside = {"": inside[part]}
             continue
         table = inside.get("")

@@ -115,3 +115,11 @@ def test_a_rule_between_two_keys_names_the_key_and_the_override(write):
     assert lines(lambda: config.load(Experiment, path)) == (f"{path}: search.grace_seconds: {rule} 600",)
     (line,) = lines(lambda: config.load(Experiment, path, ["search.grace_seconds=9"]))
     assert line == f"override search.grace_seconds=9: {rule} 9"
+
+
+def test_empty_keys_and_keys_of_several_lines_are_one_line_too(write):
+    with pytest.raises(ConfigError) as caught:
+        config.load(Experiment, write('name = "a"\n"" = 1\n[data]\n"a\\nb" = 2\n"" = 3\n'))
+    assert len(caught.value.lines) == 3
+    assert all("unknown key" in line and "\n" not in line for line in caught.value.lines)
+    assert any("data.a\\nb: unknown key" in line for line in caught.value.lines)

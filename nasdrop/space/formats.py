@@ -12,13 +12,14 @@ from nasdrop.errors import GenotypeError, suggest
 from nasdrop.space.cells import CellGenotype, GenotypeEdge
 from nasdrop.space.tokens import MAX_NODE, Tokens, excerpt
 
-DARTS_START = re.compile(r"\s*(?:[A-Za-z_]\w*\s*=\s*)?Genotype\s*\(")
-"""What a DARTS text begins with; `DARTS_V2 = Genotype(` too."""
+DARTS_START = re.compile(r"(?:\s|#[^\n]*\n)*+(?:[A-Za-z_]\w*+\s*+=\s*+){0,2}Genotype\s*\(")
+"""What a DARTS text begins with; `DARTS_V2 = Genotype(` too, and comments before it."""
 
 _INPUTS = 2  # of every cell that the DARTS text can hold
 _EDGES = 2  # a node keeps, likewise
 _MAX_LINES = 10  # of one error
 _CELLS = {"normal": "normal", "reduce": "reduction"}
+_UNUSED = ("connectN", "connects")  # parts that AutoDL-Projects writes beside the cells, as None
 _BENCH_TERM = re.compile(r"([A-Za-z_][\w.-]{0,99})~(\d{1,3})", re.ASCII)
 
 
@@ -119,16 +120,21 @@ def _parts(tokens: Tokens, place: str) -> tuple[dict[str, list[tuple[str, int]]]
     while not tokens.accept(")"):
         key = tokens.name()
         cell, is_concat = key.removesuffix("_concat"), key.endswith("_concat")
-        if cell not in _CELLS:
+        if key in _UNUSED:
+            tokens.expect("=")
+            if not tokens.accept_none():
+                tokens.fail(f"must have None here: no {key} can be read")
+        elif cell not in _CELLS:
             known = [name + end for name in _CELLS for end in ("", "_concat")]
             raise GenotypeError(f"{place}: unknown part {key!r}; {suggest(key, known)}")
-        if cell in (concats if is_concat else pairs):
+        elif cell in (concats if is_concat else pairs):
             raise GenotypeError(f"{place}: {key} must be given once, got it twice")
-        tokens.expect("=")
-        if is_concat:
-            concats[cell] = _concat(tokens)
         else:
-            pairs[cell] = _pairs(tokens)
+            tokens.expect("=")
+            if is_concat:
+                concats[cell] = _concat(tokens)
+            else:
+                pairs[cell] = _pairs(tokens)
         if not tokens.accept(","):
             tokens.expect(")")
             break
@@ -137,20 +143,40 @@ def _parts(tokens: Tokens, place: str) -> tuple[dict[str, list[tuple[str, int]]]
 
 
 def _pairs(tokens: Tokens) -> list[tuple[str, int]]:
-    """`[('sep_conv_3x3', 0), ...]`, in brackets or parentheses."""
+    """`[('sep_conv_3x3', 0), ...]`, or grouped by node, `[(('sep_conv_3x3', 0), ('sep_conv_3x3', 1)), ...]`."""
     pairs = []
     close = tokens.open()
     while not tokens.accept(close):
-        tokens.expect("(")
-        operation = tokens.operation()
-        tokens.expect(",")
-        pairs.append((operation, tokens.node()))
-        tokens.accept(",")
-        tokens.expect(")")
+        end = tokens.open()
+        if inner := tokens.accept_open():
+            pairs += _rest_of_node(tokens, inner, end)
+        else:
+            pairs.append(_rest_of_pair(tokens, end))
         if not tokens.accept(","):
             tokens.expect(close)
             break
     return pairs
+
+
+def _rest_of_node(tokens: Tokens, inner: str, close: str) -> list[tuple[str, int]]:
+    """`'sep_conv_3x3', 0), ('sep_conv_3x3', 1))`: as many edges as a node keeps, or later ones would slip."""
+    pairs = [_rest_of_pair(tokens, inner)]
+    for _ in range(_EDGES - 1):
+        tokens.expect(",")
+        pairs.append(_rest_of_pair(tokens, tokens.open()))
+    tokens.accept(",")
+    tokens.expect(close)
+    return pairs
+
+
+def _rest_of_pair(tokens: Tokens, close: str) -> tuple[str, int]:
+    """`'sep_conv_3x3', 0)`."""
+    operation = tokens.operation()
+    tokens.expect(",")
+    node = tokens.node()
+    tokens.accept(",")
+    tokens.expect(close)
+    return operation, node
 
 
 def _concat(tokens: Tokens) -> tuple[int, ...]:

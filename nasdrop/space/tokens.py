@@ -1,4 +1,7 @@
-"""A cursor over the tokens of a genotype's text: words, numbers, quoted names, brackets; no escapes, no operators."""
+"""A cursor over the tokens of a genotype's text: words, numbers, quoted names, brackets; no escapes, no operators.
+
+Spaces and comments are stepped over.
+"""
 
 import re
 from typing import NoReturn
@@ -13,7 +16,7 @@ _TOKEN = re.compile(
     r"|(?P<mark>[=,()\[\]])",
     re.ASCII,
 )
-_SPACE = re.compile(r"[ \t\r\n]+")
+_SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)++")
 _NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}", re.ASCII)
 
 
@@ -50,12 +53,13 @@ class Tokens:
         if not self.accept(mark):
             self.fail(f"must have {mark!r} here")
 
+    def accept_open(self) -> str | None:
+        """Step over `[` or `(` if it stands here; the mark that closes it."""
+        return next((close for mark, close in (("[", "]"), ("(", ")")) if self.accept(mark)), None)
+
     def open(self) -> str:
-        """Step over `[` or `(`; the mark that closes it."""
-        for mark, close in (("[", "]"), ("(", ")")):
-            if self.accept(mark):
-                return close
-        return self.fail("must have a list here")
+        """Step over `[` or `(`, which must stand here; the mark that closes it."""
+        return self.accept_open() or self.fail("must have ( or [ here")
 
     def name(self) -> str:
         """A bare word."""
@@ -67,6 +71,10 @@ class Tokens:
         if number > MAX_NODE:
             raise GenotypeError(f"{self._place}: a node's number must be at most {MAX_NODE}, got {number}")
         return number
+
+    def accept_none(self) -> bool:
+        """Step over the word `None` if it stands here."""
+        return self._take("name", "None") is not None
 
     def operation(self) -> str:
         """An operation's name, in quotes."""

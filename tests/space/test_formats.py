@@ -34,6 +34,15 @@ def changed(old, new):
         changed("('skip_connect', 1)", "('skip_connect', 1)")
         .replace("[('a'", "(('a'")
         .replace("2)], reduce_", "2)), reduce_"),
+        f"# found on 2 GPUs\nBEST = genotype = {TEXT}  # 97.4 %",
+        changed("), ('none'", "),  # step 1\n ('none'"),
+        changed("('none', 1), ('none', 1)]", "['none', 1], ['none', 1]]"),
+        changed("[3])", "[3], connectN=None, connects=None,)"),
+        TEXT.replace("[(", "[((")
+        .replace(")], ", "))], ")
+        .replace("1), ('none', 1), ", "1)), (('none', 1), ")
+        .replace("1), ('c', 0)", "1)), [('c', 0)")
+        .replace("2))], reduce_", "2)]], reduce_"),
     ],
 )
 def test_the_darts_text_in_all_its_spellings(text):
@@ -52,9 +61,9 @@ def test_darts_text_is_written_as_it_was_published():
         ("Genotyp(", "text: must begin with Genotype(, got 'Genotyp(' at character 0"),
         (changed("normal=", "normel="), "text: unknown part 'normel'; did you mean 'normal'?"),
         (changed("reduce=", "normal="), "text: normal must be given once, got it twice"),
-        (changed("[('sep", "['sep"), "text: must have '(' here, got"),
+        (changed("[('sep", "['sep"), "text: must have ( or [ here, got"),
         (changed("'none', 1)]", "'none', -1)]"), "text: must have a node's number here, got '-1)]"),
-        (changed("range(2, 4)", "__import__('os')"), "text: must have a list here, got \"__import__('os')"),
+        (changed("range(2, 4)", "__import__('os')"), "text: must have ( or [ here, got \"__import__('os')"),
         (changed("'skip_connect'", "'skip connect'"), "text: an operation's name must be letters, digits and _, got"),
         (changed("'skip_connect'", "skip_connect"), "text: must have an operation in quotes here, got"),
         (changed("('d', 2)", "('d', 3)"), "text: reduce[3] must come from a node before node 3, got 3"),
@@ -66,7 +75,7 @@ def test_darts_text_is_written_as_it_was_published():
         (changed("reduce_concat=[3]", ""), "text: reduce_concat is required"),
         (TEXT[:-1], "text: must have ')' here, got the end of the text at character"),
         (TEXT + ".normal", "text: must end after the closing ), got '.normal' at character"),
-        ("Genotype(normal=" + "[" * 900_000, "text: must have '(' here, got '[[["),
+        ("Genotype(normal=" + "[" * 900_000, "text: must have an operation in quotes here, got '[[["),
         ("Genotype(" + "(" * 900_000, "text: must have a name here, got '((("),
     ],
 )
