@@ -12,6 +12,7 @@ import random
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,10 @@ RATES = (0.0, 0.2)
 SEEDS = (0, 1, 2)
 CELLS = 200
 SETTINGS = (
-    "data.name=cifar10_jpeg", "data.train_limit=4000", "threads=1", "drop.schedule=robust-darts",
+    "data.name=cifar10_jpeg", "data.train_limit=20000", "threads=1", "drop.schedule=robust-darts",
     "search.evaluator=inherited", "search.supernet.channels=8", "search.supernet.num_cells=3",
-    "search.supernet.epochs=30", "search.supernet.learning_rate=0.05", "search.supernet.crop_padding=4",
-    "search.supernet.flip=true", "search.supernet.score_images=1000", "network.num_cells=15",
+    "search.supernet.epochs=20", "search.supernet.learning_rate=0.1", "search.supernet.crop_padding=2",
+    "search.supernet.flip=true", "search.supernet.score_images=2000", "network.num_cells=15",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 RUNS, PAGE = RESULTS / "inherited.json", RESULTS / "inherited.md"
@@ -54,20 +55,29 @@ def chosen(table):
     return [int(dice.choice(list(stratum))) for stratum in np.array_split(rows, CELLS)]
 
 
+def halved(images):
+    """Images of half the side, each pixel the mean of four: a core trains on them in a third of the time."""
+    count, channels, height, width = images.pixels.shape
+    blocks = images.pixels.float().reshape(count, channels, height // 2, 2, width // 2, 2)
+    return replace(images, pixels=blocks.mean((3, 5)).round().to(torch.uint8))
+
+
 def score_all(p, seed, genotypes):
-    """Seconds of the supernet's training, seconds of all scores, and the scores."""
+    """Seconds of the supernet's training, seconds of all scores, accuracies and losses."""
     overrides = (*SETTINGS, f"drop.p={p}", f"seed={seed}")
     experiment = config.load(Experiment, resources.find("experiments", "nas_bench_201_table"), overrides)
     space, settings = SearchSpace.load(experiment.space), experiment.search.supernet
     data = load(experiment.data).limited(experiment.data.train_limit)
+    data = replace(data, train=halved(data.train), valid=halved(data.valid), test=halved(data.test))
     with tempfile.TemporaryDirectory() as folder:
         training = make_training(experiment, space, data, RunFolder(Path(folder)), torch.device("cpu"))
         started = time.perf_counter()
         supernet = trained_supernet(training, settings, Silent())
         trained = time.perf_counter()
         evaluator = InheritedEvaluator(training, supernet, settings)
-        scores = [evaluator(genotype, lambda epoch, value: None).value for genotype in genotypes]
-        return trained - started, time.perf_counter() - trained, scores
+        found = [evaluator(genotype, lambda epoch, value: None) for genotype in genotypes]
+        seconds = trained - started, time.perf_counter() - trained
+        return *seconds, [one.value for one in found], [one.attributes["loss"] for one in found]
 
 
 def run():
@@ -82,9 +92,9 @@ def run():
         for p in RATES:
             if any((line["p"], line["seed"]) == (p, seed) for line in runs):
                 continue
-            training, scoring, scores = score_all(p, seed, genotypes)
+            training, scoring, accuracies, losses = score_all(p, seed, genotypes)
             runs.append({"p": p, "seed": seed, "training": round(training, 1), "scoring": round(scoring, 1)})
-            runs[-1] |= {"rows": rows, "scores": scores}
+            runs[-1] |= {"rows": rows, "accuracies": accuracies, "losses": [round(loss, 6) for loss in losses]}
             write_text(RUNS, json.dumps(runs) + "\n")
 
 

@@ -3,19 +3,25 @@
 Every mistake of a file is reported at once, one line each, with the file (or override) and the key it stands under.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, Tag, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from nasdrop.errors import ConfigError, suggest
 
 Model = TypeVar("Model", bound=BaseModel)
 Tree = dict[str, Any]
+
+_PART = re.compile(r'\s*("[^"]+"|[^."]+)\s*(?:\.|$)')  # of a dotted key
 
 
 class Override(NamedTuple):
@@ -74,21 +80,45 @@ def validate(model: type[Model], tree: Tree, place: str, overrides: Sequence[Ove
 
 
 def parse_override(text: str) -> Override:
-    """Split `a.b=value`.
+    """Split `a.b=value`; a key that itself has dots is quoted, as in TOML: `search.beside."drop.p"=[0.0, 0.2]`.
 
     Raises:
         ConfigError: there is no `=`, or a key is empty.
     """
     key, equals, raw = text.partition("=")
-    keys = tuple(part.strip() for part in key.split("."))
+    keys = _split(key)
     if not equals or not all(keys):
         raise ConfigError(f"override: must read key.subkey=value, got {text!r}")
     return Override(text, keys, _read_value(raw.strip()), raw.strip())
 
 
+def _split(key: str) -> tuple[str, ...]:
+    """The parts of a dotted key, of which those in quotes may have dots; one that is empty where it cannot be read."""
+    parts: list[str] = []
+    place = 0
+    while place < len(key) and (found := _PART.match(key, place)):
+        parts.append(found[1].strip().strip('"'))
+        place = found.end()
+    return tuple(parts) if parts and place == len(key) and not key.endswith(".") else ("",)
+
+
 def dump(settings: BaseModel) -> str:
     """The settings as TOML text, every default written out."""
     return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))
+
+
+def placed(settings: Model, values: Mapping[str, Any]) -> Model:
+    """The settings with other values under some dotted keys.
+
+    Raises:
+        ValidationError: a value breaks a rule of its setting.
+        KeyError: there is no such table.
+    """
+    tree = settings.model_dump()
+    for path, value in values.items():
+        *parents, last = path.split(".")
+        reduce(getitem, parents, tree)[last] = value
+    return type(settings).model_validate(tree)
 
 
 def flatten(settings: BaseModel) -> dict[str, Any]:
@@ -123,7 +153,7 @@ def _lay(tree: Tree, override: Override) -> None:
         if not isinstance(below, dict):
             raise ConfigError(f"override {override.text}: {key!r} holds a value, not a table")
         tree = below
-    if isinstance(tree.get(last), dict):
+    if isinstance(tree.get(last), dict) and not isinstance(override.value, dict):
         raise ConfigError(f"override {override.text}: {last!r} is a table; set one of its keys")
     tree[last] = override.value
 
@@ -195,13 +225,21 @@ def _locate(model: type[BaseModel], place: Sequence[int | str]) -> tuple[tuple[s
     keys: list[str] = []
     table: type[BaseModel] | None = model
     inside: Mapping[str, type[BaseModel]] = {"": model}
+    field: FieldInfo | None = None
+    freely_keyed = False
     for part in map(str, place):
         if part and part in inside:  # a lone table has no tag, and a key may be empty
             inside = {"": inside[part]}
             continue
+        if field is not None and not inside and not part.isdigit():
+            continue  # which member of a union of plain values it was held against
         table = inside.get("")
         keys.append(part)
+        if freely_keyed:  # the next key is one of a table of tables, and any
+            freely_keyed = False
+            continue
         field = table.model_fields.get(part) if table else None
+        freely_keyed = field is not None and get_origin(field.annotation) is dict
         if not part.isdigit():  # the place in a list
             inside = _tables(field.annotation) if field else {}
     return tuple(keys), table

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from nasdrop import config, resources
+from nasdrop.beside import applied
 from nasdrop.drop import DropScheduler
 from nasdrop.errors import ConfigError
 from nasdrop.exporters import text
@@ -32,7 +33,7 @@ from nasdrop.searchers.storage import open_study, place_of, publish, without_pas
 from nasdrop.searchers.study import StudySearch
 from nasdrop.searchers.supervisor import finals_with, search_with, worker_commands
 from nasdrop.searchers.table import Table
-from nasdrop.searchers.training import Outcome, Training
+from nasdrop.searchers.training import Outcome, Training, check_beside
 from nasdrop.searchers.trainings import Trainings
 from nasdrop.settings import Experiment, StudySettings
 from nasdrop.space import SearchSpace, load_space
@@ -125,12 +126,22 @@ def run(
         if reason := check(training, experiment.final):
             observer.note(f"the baseline {experiment.final.genotype} is left out: {reason}")
             training = without_published(training)
+        if isinstance(settings, StudySettings):
+            check_beside(training, settings.beside)
         announce(training, folder, observer)
         result = search_cells(training, folder, observer, ranks)
         table = Table.load(experiment.final.table, space) if experiment.final.table else None
         measured = look_up(table, result, observer)
-        finals = score_best(training.discrete(), data.merged(), result, measured, folder, observer)
-    written = (folder.genotype, folder.picture, folder.front, folder.front_picture, folder.weights, folder.result)
+        finals = score_best(training.under(result.chosen).discrete(), data.merged(), result, measured, folder, observer)
+    written = (
+        folder.genotype,
+        folder.picture,
+        folder.best,
+        folder.front,
+        folder.front_picture,
+        folder.weights,
+        folder.result,
+    )
     return Report(replace(result, folder=folder.path), tuple(finals), tuple(filter(Path.exists, written)), measured)
 
 
@@ -223,6 +234,8 @@ def search_study(
     workers = worker_commands(folder.path, experiment)
     result = search_with(search, workers, folder) if len(workers) > 1 else search.run()
     write_cell(result, folder)
+    if result.chosen:
+        write_text(folder.best, config.dump(applied(experiment, result.chosen)))
     if settings.costs:
         write_front(result, settings.costs, folder)
     return result
@@ -306,6 +319,7 @@ def score_best(
         "validation_accuracy": result.score,
         "validation_note": result.note,
         "genotype": result.genotype.to_text("json"),
+        "chosen": dict(result.chosen),
         "test": [vars(row) for row in rows],
         "table": measured,
         "trainings": known,
@@ -373,6 +387,11 @@ def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
             f"(a random one: {cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds)",
         ),
         ("search", plan),
+        *(
+            [("beside the cell", ", ".join(settings.beside))]
+            if isinstance(settings, StudySettings) and settings.beside
+            else []
+        ),
         ("drop path", f"{drop.policy}, {drop.schedule} to p = {drop.p:g}, a decision a {drop.mode}"),
         ("device", f"{training.device}, {torch.get_num_threads()} threads"),
     ]

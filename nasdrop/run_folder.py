@@ -108,6 +108,11 @@ class RunFolder:
         return self.path / "cell.svg"
 
     @property
+    def best(self) -> Path:
+        """The experiment with the settings that the best trial chose beside the cell; only where there are such."""
+        return self.path / "best.toml"
+
+    @property
     def front(self) -> Path:
         """The Pareto front, as JSON."""
         return self.path / "front.json"
@@ -187,6 +192,14 @@ class RunFolder:
         if not self.experiment.is_file():
             raise RunFolderError(f"{self.path}: not a run folder: {self.experiment.name} is missing")
         return config.load(Experiment, self.experiment)
+
+    def read_best(self) -> Experiment:
+        """The experiment as its best cell is trained: with the settings that were found beside it, if any.
+
+        Raises:
+            RunFolderError: this is no run folder.
+        """
+        return config.load(Experiment, self.best) if self.best.is_file() else self.read_experiment()
 
     def read_json(self, path: Path) -> Any:
         """The value of a JSON file of this folder.

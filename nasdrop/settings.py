@@ -4,14 +4,18 @@ Pydantic models, strict: a quoted number or `true` is not a probability, an unkn
 (spaces, data sets, schedules) are plain strings here; the room that owns a component knows its names.
 """
 
-from typing import Annotated, Literal, Self, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from nasdrop.beside import Scalar, wrong_beside, wrong_range
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Value = TypeVar("Value")
+Model = TypeVar("Model", bound=BaseModel)
 Rows = Annotated[tuple[Value, ...], Field(strict=False)]  # TOML's arrays are lists
 
 
@@ -19,6 +23,13 @@ class Settings(BaseModel):
     """Base of all settings: strict, frozen, finite, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _obeying(settings: Model, wrong: Sequence[str]) -> Model:
+    """The settings, unless rules between their keys are broken: `<key>: <rule>, got ...`, one line each."""
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    return settings
 
 
 class DataSettings(Settings):
@@ -168,6 +179,34 @@ class TableSettings(Settings):
     value: str = Field("valid_accuracy_200", description="the column that the search sees")
 
 
+class BesideSettings(Settings):
+    """What a setting is searched among: a range or choices; a plain list is short for choices."""
+
+    low: int | float | None = Field(None, description="of a range; whole numbers are drawn where both ends are whole")
+    high: int | float | None = None
+    step: int | float | None = Field(None, gt=0, description="left out: any number, or any whole one")
+    log: bool = Field(default=False, description="draw evenly on a logarithmic scale")
+    choices: Rows[Scalar] = ()
+    when: dict[str, Rows[Scalar]] = Field(
+        {}, description="searched only where these settings, searched too and named above, have one of these values"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        """A list is a table of choices, and a lone value of a condition a list of one."""
+        if isinstance(value, list | tuple):
+            return {"choices": value}
+        if isinstance(value, dict) and isinstance(value.get("when"), dict):
+            listed = {key: one if isinstance(one, list | tuple) else [one] for key, one in value["when"].items()}
+            return {**value, "when": listed}
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        return _obeying(self, wrong_range(self))
+
+
 class StudySettings(Settings):
     """An Optuna study over discrete cells."""
 
@@ -190,6 +229,9 @@ class StudySettings(Settings):
         {}, description="the most that a cell may cost, by the names of costs; one that costs more is not trained"
     )
     latency_batch: PositiveInt = Field(1, description="images at once where latency is measured")
+    beside: dict[str, BesideSettings] = Field(
+        {}, description="settings that trials choose beside the cell, by their dotted keys (docs/evaluators.md)"
+    )
     sampler: Literal["bayesian", "evolution", "local_search", "tpe", "gp", "nsga2", "nsga3", "random"] = "tpe"
     pruner: Literal["none", "median", "successive_halving", "hyperband"] = "successive_halving"
     min_epochs: PositiveInt = Field(2, description="epochs before a trial may be pruned")
@@ -210,10 +252,9 @@ class StudySettings(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse what would have live workers count as dead."""
-        if self.grace_seconds <= self.heartbeat_seconds:
-            rule = f"must be greater than heartbeat_seconds, {self.heartbeat_seconds:g}"
-            raise ValueError(f"grace_seconds: {rule}, got {self.grace_seconds:g}")
-        return self
+        rule = f"grace_seconds: must be greater than heartbeat_seconds, {self.heartbeat_seconds:g}"
+        wrong = self.grace_seconds <= self.heartbeat_seconds
+        return _obeying(self, [f"{rule}, got {self.grace_seconds:g}"] if wrong else [])
 
 
 class GradientSettings(SupernetSettings):
@@ -387,3 +428,7 @@ class Experiment(Settings):
     train: TrainSettings = TrainSettings()
     search: Search = StudySettings()
     final: FinalSettings = FinalSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        return _obeying(self, wrong_beside(self) if isinstance(self.search, StudySettings) else [])

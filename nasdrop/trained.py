@@ -3,7 +3,7 @@
 import json
 import platform
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from nasdrop.models.fractal import FractalNet
 from nasdrop.models.network import Network
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.training import build_network, discrete, drop_schedule
+from nasdrop.settings import Experiment
 from nasdrop.space import Genotype, SearchSpace, load_space
 from nasdrop.train import load_weights
 
@@ -40,8 +41,8 @@ def load_network(folder: RunFolder) -> tuple[Network | FractalNet, tuple[int, ..
     Raises:
         RunFolderError: the run has no trained weights yet, or they are damaged.
     """
-    experiment = folder.read_experiment()
     weights, metadata = load_weights(folder.weights)
+    experiment = trained_experiment(folder, metadata)
     try:
         shape = tuple(json.loads(metadata["shape"]))
         num_classes = int(metadata["num_classes"])
@@ -51,6 +52,25 @@ def load_network(folder: RunFolder) -> tuple[Network | FractalNet, tuple[int, ..
     network = build_network(discrete(experiment), run_space(folder), genotype, shape=shape, num_classes=num_classes)
     network.load_state_dict(weights)
     return network.eval(), shape
+
+
+def trained_experiment(folder: RunFolder, metadata: Mapping[str, str]) -> Experiment:
+    """The experiment that a run's weights were trained by: with settings that may have been found beside the cell.
+
+    Args:
+        folder: the run.
+        metadata: of its weights, which may be of an earlier best cell.
+
+    Raises:
+        RunFolderError: they are damaged.
+    """
+    if "experiment" not in metadata:
+        return folder.read_best()
+    try:
+        return Experiment.model_validate_json(metadata["experiment"])
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunFolderError(f"{folder.weights}: damaged: its metadata hold no experiment ({reason})") from None
 
 
 def run_space(folder: RunFolder) -> SearchSpace:
@@ -152,9 +172,9 @@ def bundle(folder: RunFolder, out: Path) -> tuple[Path, ...]:
         except InputError as error:
             files[f"network{ending}"] = LEFT_OUT + str(error)
     files |= _copy_of_run(folder, RunFolder(out))
-    experiment = folder.read_experiment()
+    _, metadata = load_weights(folder.weights)
     facts = _facts(folder, network, shape, files)
-    write_text(out / "MODEL_CARD.md", card(experiment, facts))
+    write_text(out / "MODEL_CARD.md", card(trained_experiment(folder, metadata), facts))
     present = [out / name for name, what in files.items() if not what.startswith(LEFT_OUT)]
     return (out / "MODEL_CARD.md", *present)
 
@@ -174,7 +194,7 @@ def _copy_of_run(folder: RunFolder, out: RunFolder) -> dict[str, str]:
 
 def _facts(folder: RunFolder, network: Network | FractalNet, shape: tuple[int, ...], files: dict[str, str]) -> Facts:
     _, metadata = load_weights(folder.weights)
-    experiment = discrete(folder.read_experiment())
+    experiment = discrete(trained_experiment(folder, metadata))
     schedule = drop_schedule(experiment.drop, Genotype.read(folder.genotype))
     cost = count(network, shape)
     return Facts(

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import torch
 
+from nasdrop.beside import chosen_in
 from nasdrop.errors import ConfigError
 from nasdrop.experiment import evaluator_of, make_training, train_candidates, without_published
 from nasdrop.run_folder import RunFolder
@@ -82,7 +83,10 @@ def work_on_finals(
     experiment = folder.read_experiment()
     set_threads(threads or experiment.threads or 1)
     where = choose_device(device or experiment.device)
-    training = make_training(experiment, run_space(folder), load(experiment.data).merged(), folder, where).discrete()
+    training = make_training(experiment, run_space(folder), load(experiment.data).merged(), folder, where)
+    if isinstance(experiment.search, StudySettings):
+        training = training.under(chosen_in(folder.read_best(), experiment.search.beside))
+    training = training.discrete()
     if check(training, experiment.final):
         training = without_published(training)
     wanted = list(candidates(training, training.experiment.final, Genotype.read(str(folder.genotype))))

@@ -68,17 +68,20 @@ def _run(settings: "Experiment", folder: RunFolder, space: "SearchSpace | None" 
     from nasdrop.experiment import run
     from nasdrop.view.live import LiveView
     from nasdrop.view.terminal import print_closing, results_table, stderr_console, stdout_console, table
+    from nasdrop.view.units import settings_text
 
     log, out_console = stderr_console(), stdout_console()
     with LiveView(log) as view, as_interrupt(signal.SIGTERM):
         report = run(settings, folder, view, space=space)
     if not report.written:
         return  # one of several processes, and not the one that speaks
+    beside = ["beside the cell"] if report.search.chosen else []
     best = [
         (record.number, f"{record.value:.4f}", record.parameters, f"{record.seconds:.1f} s")
+        + ((settings_text(record.chosen),) if beside else ())
         for record in report.search.best(5)
     ]
-    out_console.print(table(["trial", "validation", "params", "time"], best, title="Best cells of the search"))
+    out_console.print(table(["trial", "validation", "params", "time", *beside], best, title="Best cells of the search"))
     out_console.print()
     if costs := getattr(settings.search, "costs", ()):
         front = [

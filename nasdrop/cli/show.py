@@ -93,7 +93,7 @@ def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genot
     from nasdrop.space import Genotype
     from nasdrop.space.fractal import BLOCK
 
-    experiment = folder.read_experiment()
+    experiment = folder.read_best()
     result = folder.read_json(folder.result) if folder.result.exists() else {}
     genotype = Genotype.read(str(folder.genotype)) if folder.genotype.exists() else None
     if genotype is None:
@@ -103,6 +103,7 @@ def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genot
         return genotype
     from nasdrop.view.cell_text import genotype_table
     from nasdrop.view.terminal import ascii_only, print_closing, stderr_console, summary
+    from nasdrop.view.units import settings_text
 
     validation = result.get("validation_accuracy")
     note = f" ({result['validation_note']})" if result.get("validation_note") else ""
@@ -113,6 +114,7 @@ def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genot
                 ("experiment", experiment.description or experiment.name),
                 ("space", experiment.space),
                 ("drop path", f"{experiment.drop.policy}, {experiment.drop.schedule} to p = {experiment.drop.p:g}"),
+                *([("beside the cell", settings_text(result["chosen"]))] if result.get("chosen") else []),
                 ("validation", "not finished" if validation is None else f"{100 * validation:.2f} %{note}"),
             ]
         )

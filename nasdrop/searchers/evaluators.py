@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from nasdrop.errors import DataError, RunError
+from nasdrop.beside import Chosen
+from nasdrop.errors import DataError, InputError, NasdropError, RunError
 from nasdrop.searchers.costs import NetworkCosts
 from nasdrop.searchers.table import Table
 from nasdrop.searchers.training import Training
@@ -69,6 +70,14 @@ class Evaluator(Protocol):
         Raises:
             Failed: the cell cannot be evaluated.
         """
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """An evaluator that settings searched beside the cell can be given to."""
+
+    def under(self, chosen: Chosen) -> Evaluator:
+        """The same evaluator with these settings in the place of the experiment's."""
 
 
 class TableEvaluator:
@@ -162,12 +171,13 @@ class TrainingEvaluator:
 
     def __init__(self, training: Training, epochs: int, seed: int, latency_batch: int = 1) -> None:
         self.training, self.epochs, self.seed = training, epochs, seed
-        self._costs = NetworkCosts(training, latency_batch)
+        self._costs, self._latency_batch = NetworkCosts(training, latency_batch), latency_batch
+        self._own_mistakes = [InputError] if training.chosen else []
 
     def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
-        """Train and score; see Evaluator."""
+        """Train and score; see Evaluator. Settings beside the cell that do not fit each other fail it."""
         metric = self.training.experiment.train.metric
-        with failing_alone():
+        with failing_alone(*self._own_mistakes):
             outcome = self.training.run(
                 genotype,
                 label=f"trial-{self.training.key(genotype)}",
@@ -179,20 +189,28 @@ class TrainingEvaluator:
 
     def cost(self, genotype: Genotype, name: str) -> float:
         """Of the cell's network; see NetworkCosts."""
-        with failing_alone():
+        with failing_alone(*self._own_mistakes):
             return self._costs(genotype, name)
+
+    def under(self, chosen: Chosen) -> "TrainingEvaluator":
+        """Train with these settings; see Evaluator."""
+        return TrainingEvaluator(self.training.under(chosen), self.epochs, self.seed, self._latency_batch)
 
 
 @contextmanager
-def failing_alone() -> Iterator[None]:
+def failing_alone(*kinds: type[NasdropError]) -> Iterator[None]:
     """Inside, what is wrong with this cell alone is raised as such.
 
+    Args:
+        kinds: further errors that are of this cell alone.
+
     Raises:
-        Failed: the cell diverges, or does not fit into memory.
+        Failed: the cell diverges, or does not fit into memory, or one of `kinds`.
     """
+    alone: tuple[type[NasdropError], ...] = (DivergedError, *kinds)
     try:
         yield
-    except DivergedError as error:
+    except alone as error:
         raise Failed(str(error)) from error
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or "memory" in str(error).lower():

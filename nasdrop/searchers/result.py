@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from nasdrop.beside import Chosen
 from nasdrop.space import Genotype
 
 DropRow = tuple[str, float, float, float]
@@ -25,6 +26,7 @@ class TrialRecord:
         seconds: wall time.
         note: why it failed, which trial it repeats, or which limit it is over.
         costs: what was minimised beside the value, in the order of the experiment's `search.costs`.
+        chosen: settings that were chosen beside the cell, by their dotted keys.
     """
 
     number: int
@@ -36,6 +38,7 @@ class TrialRecord:
     seconds: float = 0.0
     note: str = ""
     costs: tuple[float, ...] = ()
+    chosen: Chosen = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class SearchResult:
         history: every trial, in order.
         folder: the run folder.
         note: what the score is of, where it is not of the cell itself.
+        chosen: settings that the best trial chose beside the cell, by their dotted keys.
     """
 
     genotype: Genotype
@@ -55,6 +59,7 @@ class SearchResult:
     history: tuple[TrialRecord, ...] = field(repr=False)
     folder: Path | None = None
     note: str = ""
+    chosen: Chosen = field(default_factory=dict)
 
     def best(self, count: int) -> list[TrialRecord]:
         """The best `count` distinct trials that ran to their end."""

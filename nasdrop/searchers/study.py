@@ -17,14 +17,16 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nasdrop.errors import RunError
+from nasdrop.beside import Chosen, candidate_digest
+from nasdrop.errors import ConfigError, RunError
 from nasdrop.files import digest
 from nasdrop.searchers.budget import Budget
-from nasdrop.searchers.evaluators import Evaluation, Evaluator, Failed, Pruned, Stopped
+from nasdrop.searchers.evaluators import Adjustable, Evaluation, Evaluator, Failed, Pruned, Stopped
 from nasdrop.searchers.goals import check_goals, told_cost
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.roster import Roster
 from nasdrop.searchers.samplers import SAMPLERS, distributions, unknown_cell
+from nasdrop.searchers.suggestions import Suggestions
 from nasdrop.searchers.trials import ahead, counted, finished, holder, record, retire_lost, running
 from nasdrop.settings import StudySettings
 from nasdrop.space import Genotype, SearchSpace
@@ -33,6 +35,7 @@ _DUPLICATES_IN_A_ROW = 20  # after so many known cells in a row chance proposes 
 _TURNED_AWAY_IN_A_ROW = 500  # after so many cells over a limit in a row there is little hope
 _MOST_DEATHS = 3  # a cell that outlives so many workers counts as what kills them
 _PATIENCE = 30.0  # seconds until a process that has neither settled nor been found gone is no longer waited for
+_DRAWS = 100  # of settings beside the cell, for which an unknown cell is looked for
 _POLL = 0.1  # seconds between two looks at what other workers do
 
 
@@ -78,6 +81,7 @@ class StudySearch:
         self._distributions = distributions(space)
         self._goals = {*settings.costs, *settings.limits}
         self._early = [name for name in evaluator.known_costs or () if name in self._goals | {"parameters"}]
+        self._beside = Suggestions(settings.beside)
         self._rng = random.Random(seed)  # noqa: S311 - reproducible draws, not secrets
         self.device, self.stop = device, stop or threading.Event()
         self.roster = Roster(self.study, interval=settings.heartbeat_seconds, grace=settings.grace_seconds)
@@ -140,7 +144,7 @@ class StudySearch:
             if over := sum(record.outcome == "over_limit" for record in history):
                 reasons.add(f"{over} cells were over search.limits")
             raise RunError(f"no trial ran to its end: {'; '.join(sorted(reasons)) or 'none was started'}")
-        return SearchResult(best[0].genotype, best[0].value or 0.0, history)
+        return SearchResult(best[0].genotype, best[0].value or 0.0, history, chosen=best[0].chosen)
 
     def trials(self) -> list[FrozenTrial]:
         """Every trial, as the storage has them now."""
@@ -158,20 +162,25 @@ class StudySearch:
         return lost
 
     def _queue_unknown(self) -> bool:
-        """Ask for a random cell next that no trial holds; false where none is found."""
+        """Ask for a random cell next that no trial holds with these settings; false where none is found."""
         known = {trial.user_attrs.get("canonical") for trial in self.trials()}
-        genotype = unknown_cell(self.space, lambda form: digest(form) in known, self._rng)
-        if genotype is not None:
-            self.study.enqueue_trial(self.space.encode(genotype))
-        return genotype is not None
+        for _ in range(_DRAWS if self.settings.beside else 1):
+            chosen = self._beside.draw(self._rng)
+            genotype = unknown_cell(self.space, lambda form: candidate_digest(form, chosen) in known, self._rng)  # noqa: B023
+            if genotype is not None:
+                self.study.enqueue_trial({**self.space.encode(genotype), **chosen})
+                return True
+        return False
 
     def _run_trial(self, worker: str) -> TrialRecord | None:
         """Ask, and evaluate what is new; None if nothing came of it that counts."""
         trial = self.study.ask(self._distributions)
-        genotype = self.space.decode(trial.params)
-        canonical = digest(self.space.canonical(genotype))
+        genotype = self.space.decode({name: trial.params[name] for name in self._distributions})
         try:
             trial.set_user_attr("worker", worker)
+            if chosen := self._beside.suggest(trial):
+                trial.set_user_attr("chosen", chosen)
+            canonical = candidate_digest(self.space.canonical(genotype), chosen)
             trial.set_user_attr("canonical", canonical)
             told = self._settle(trial, genotype, canonical)
         except Stopped:
@@ -200,6 +209,7 @@ class StudySearch:
 
     def _evaluate(self, trial: Trial, genotype: Genotype) -> TrialRecord:
         started = time.monotonic()
+        evaluator = self._evaluator(trial.user_attrs.get("chosen", {}))
 
         def report(epoch: int, accuracy: float) -> None:
             if not self.settings.costs:  # Optuna takes no reports where there are several objectives
@@ -215,8 +225,8 @@ class StudySearch:
         try:
             if trial.user_attrs.get("deaths", 0) >= _MOST_DEATHS:
                 raise Failed(f"its worker was killed {_MOST_DEATHS} times")
-            costs = self._early_costs(trial, genotype)
-            evaluation = self.evaluator(genotype, report)
+            costs = self._early_costs(trial, evaluator, genotype)
+            evaluation = evaluator(genotype, report)
             values = self._told_values(trial, evaluation, costs)
         except _OverLimit as error:
             state = TrialState.PRUNED
@@ -229,7 +239,14 @@ class StudySearch:
         trial.set_user_attr("seconds", round(time.monotonic() - started, 3))
         return record(self.study.tell(trial, values, state=state))
 
-    def _early_costs(self, trial: Trial, genotype: Genotype) -> dict[str, float]:
+    def _evaluator(self, chosen: Chosen) -> Evaluator:
+        if not chosen:
+            return self.evaluator
+        if not isinstance(self.evaluator, Adjustable):
+            raise ConfigError(f"search.beside: this evaluator takes no settings, got {', '.join(chosen)}")
+        return self.evaluator.under(chosen)
+
+    def _early_costs(self, trial: Trial, evaluator: Evaluator, genotype: Genotype) -> dict[str, float]:
         """What a cell costs, as far as it is known before it is evaluated; kept from a trial that this one retries.
 
         Raises:
@@ -240,7 +257,7 @@ class StudySearch:
         kept = {} if retried is None else self.trials()[retried].user_attrs
         costs: dict[str, float] = {}
         for name in self._early:
-            cost = kept[name] if name in kept else self.evaluator.cost(genotype, name)
+            cost = kept[name] if name in kept else evaluator.cost(genotype, name)
             if name in self._goals:
                 told_cost(self.settings, name, {name: cost})
             elif not math.isfinite(cost):

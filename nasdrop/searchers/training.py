@@ -3,6 +3,7 @@
 There is this one way, for trials, for the best cell and for the baselines.
 """
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,15 +12,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from nasdrop.beside import Chosen, applied, candidate_digest, extremes
 from nasdrop.drop import Schedule, make_schedule
-from nasdrop.errors import ConfigError
-from nasdrop.files import digest
+from nasdrop.errors import ConfigError, InputError
 from nasdrop.models.cost import Cost, count
 from nasdrop.models.fractal import FractalDrop, FractalNet
 from nasdrop.models.fractal_genotype import fractal_network
 from nasdrop.models.network import Network
 from nasdrop.searchers.pictures import picture_cell, picture_rates, tell_settings
-from nasdrop.settings import DropSettings, Experiment, WeightSettings
+from nasdrop.settings import BesideSettings, DropSettings, Experiment, WeightSettings
 from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import Dataset, EpochReport, Recorder, Score, evaluate, evaluate_parts, fit, reestimate
 from nasdrop.train.criterion import Loss, make_loss
@@ -60,6 +61,7 @@ class Training:
         checkpoints: folder of unfinished trainings; a training found there goes on.
         record: opens the recorder of a training by its label.
         sources: folder with copies of the user's own Python.
+        chosen: the settings that were chosen beside the cell; the experiment has them in their places.
     """
 
     experiment: Experiment
@@ -69,6 +71,11 @@ class Training:
     checkpoints: Path
     record: Callable[[str], Recorder]
     sources: Path = Path()
+    chosen: Chosen = field(default_factory=dict)
+
+    def under(self, chosen: Chosen) -> "Training":
+        """The same training with settings that were chosen beside the cell."""
+        return replace(self, experiment=applied(self.experiment, chosen), chosen=chosen) if chosen else self
 
     def loss(self, settings: WeightSettings) -> Loss:
         """The loss that settings ask for; a user's own as the run holds it, or from the working directory."""
@@ -79,8 +86,8 @@ class Training:
         return replace(self, experiment=discrete(self.experiment))
 
     def key(self, genotype: Genotype) -> str:
-        """Names a cell in files: cells that are equal in canonical form share it."""
-        return digest(self.space.canonical(genotype))[:12]
+        """Names a cell in files: cells that are equal in canonical form share it, under equal settings beside them."""
+        return candidate_digest(self.space.canonical(genotype), self.chosen)[:12]
 
     def schedule(self, genotype: Genotype | None = None, *, drop: bool = True) -> Schedule:
         """The drop schedule, or one that never drops; a genotype that says its rate has its own."""
@@ -159,6 +166,29 @@ class Training:
         checkpoint.unlink(missing_ok=True)
         seconds = time.monotonic() - started
         return Outcome(score.accuracy, score.loss, self.cost(genotype), seconds, network, score, parts)
+
+
+def check_beside(training: Training, beside: Mapping[str, BesideSettings]) -> None:
+    """Refuse what no network can be built with, before hours are spent on what can.
+
+    Each choice, and each end of a range, is tried beside the experiment's own settings.
+
+    Raises:
+        ConfigError: all mistakes, one line each.
+    """
+    genotype = training.space.sample(random.Random(0))  # noqa: S311 - any cell shows them
+    lines = []
+    for key, options in beside.items():
+        conditions = {name: allowed[0] for name, allowed in options.when.items()}
+        for value in extremes(options):
+            tried = training.under({**conditions, key: value})
+            try:
+                tried.network(genotype)
+                tried.schedule(genotype)
+            except InputError as error:
+                lines += [f"search.beside.{key}: {value!r} cannot be used: {line}" for line in error.lines]
+    if lines:
+        raise ConfigError(*dict.fromkeys(lines))
 
 
 def drop_schedule(settings: DropSettings, genotype: Genotype | None = None) -> Schedule:

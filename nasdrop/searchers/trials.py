@@ -1,6 +1,7 @@
 """What the trials of a study mean: which count, which repeat another, which holds a cell.
 
-A trial carries, as user attributes, `worker` (who runs it), `canonical` (its cell in canonical form, hashed),
+A trial carries, as user attributes, `worker` (who runs it), `canonical` (its cell in canonical form and the settings
+beside it, hashed), `chosen` (those settings, if any are searched),
 `genotype` (from when it is decided whose the cell is), `duplicate_of`, `retry_of`, `deaths` (workers that this cell has
 outlived), `seconds`, `note` (why the cell failed, or which limit it is over), and its costs, such as `parameters`. How
 far it is over each limit, as a share of it, is a constraint of the trial; one over a limit that is known before
@@ -142,6 +143,7 @@ def record(trial: FrozenTrial) -> TrialRecord:
         seconds=float(attributes.get("seconds", 0.0)),
         note=note,
         costs=tuple(trial.values[1:]) if trial.state is TrialState.COMPLETE else (),
+        chosen=attributes.get("chosen", {}),
     )
 
 

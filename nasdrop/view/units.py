@@ -69,3 +69,10 @@ def tick_labels(values: Sequence[float]) -> list[str]:
 def _clean(value: float) -> float:
     """Without the binary noise of a product such as 3 * 0.1."""
     return float(f"{value:.12g}")
+
+
+def settings_text(chosen: Mapping[str, object]) -> str:
+    """Settings by their dotted keys as overrides, numbers to four digits: `drop.p=0.3125 drop.policy=edge`."""
+    return " ".join(
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in chosen.items()
+    )

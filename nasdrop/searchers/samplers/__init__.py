@@ -39,7 +39,7 @@ SAMPLERS: Mapping[str, Callable[[SearchSpace, int, int | None], BaseSampler]] = 
     "evolution": lambda space, startup, seed: RegularisedEvolution(space, seed=seed),
     "local_search": lambda space, startup, seed: LocalSearch(space, seed=seed),
     "tpe": lambda space, startup, seed: TPESampler(n_startup_trials=startup, seed=seed),
-    "gp": lambda space, startup, seed: GPSampler(n_startup_trials=startup, seed=seed),
+    "gp": lambda space, startup, seed: GPSampler(n_startup_trials=startup, seed=seed, warn_independent_sampling=False),
     "nsga2": lambda space, startup, seed: NSGAIISampler(seed=seed),
     "nsga3": lambda space, startup, seed: _nsga3(seed),
     "random": lambda space, startup, seed: RandomSampler(seed=seed),
