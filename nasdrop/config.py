@@ -186,10 +186,9 @@ def _lines(
 
 
 def _where(keys: tuple[str, ...], place: str, overrides: Mapping[tuple[str, ...], str]) -> str:
-    return next(
-        (f"override {text}" for keys_given, text in overrides.items() if keys[: len(keys_given)] == keys_given),
-        f"{place}: {'.'.join(map(_one_line, keys))}" if keys else place,
-    )
+    dotted = ".".join(keys)
+    given = (text for above, text in overrides.items() if f"{dotted}.".startswith(f"{'.'.join(above)}."))
+    return next((f"override {text}" for text in given), f"{place}: {_one_line(dotted)}" if keys else place)
 
 
 def _one_line(key: str) -> str:

@@ -76,6 +76,7 @@ class NetworkSettings(Settings):
     )
     auxiliary: bool = Field(default=False, description="auxiliary head after two thirds of the cells, in training only")
     dropout: Probability = Field(0.0, description="dropout in front of the classifier")
+    dropout_kind: Literal["dropout", "alpha_dropout"] = "dropout"
     fractal: FractalSettings = FractalSettings()
 
 

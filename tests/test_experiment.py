@@ -326,3 +326,63 @@ def test_a_loss_of_ones_own_and_another_metric(tmp_path, monkeypatch, capsys):
     assert "balanced accuracy" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="loss: no such file"):
         nasdrop.search("digits", *options)
+
+
+BESIDE = (
+    'search.beside={"drop.p"={low=0.3, high=0.6}, "network.channels"=[5, 6], '
+    '"train.learning_rate"={low=0.05, high=0.2, log=true}}'
+)
+
+
+def test_settings_found_beside_the_cell_are_those_of_the_final_trainings(tmp_path):
+    """With two workers, whose final trainings read them from the run folder; a repetition from best.toml has them."""
+    folder = tmp_path / "run"
+    assert (
+        nasdrop_command(
+            "search",
+            "digits",
+            *SMALL,
+            BESIDE,
+            "search.trials=2",
+            "search.epochs=2",
+            "final.seeds=2",
+            "--workers",
+            "2",
+            "--out",
+            folder,
+        )
+        == 0
+    )
+    result = json.loads((folder / "result.json").read_text())
+    chosen, best = result["chosen"], config.load(Experiment, folder / "best.toml")
+    assert list(chosen) == ["drop.p", "network.channels", "train.learning_rate"]
+    assert (best.drop.p, best.network.channels, best.train.learning_rate) == tuple(chosen[key] for key in chosen)
+    assert best.search.beside == {} and best.final == RunFolder(folder).read_experiment().final
+    network, _ = load_network(RunFolder(folder))
+    assert network.stem[0].out_channels % chosen["network.channels"] == 0
+    assert {training["parameters"] for training in result["trainings"].values()} == {parameters_of(network)}
+    keys = {key.split("-")[0] for key in result["trainings"]}
+    (trial,) = [trial for trial in states(folder) if trial.user_attrs["canonical"][:12] in keys and trial.values]
+    assert trial.user_attrs["chosen"] == {key: trial.params[key] for key in chosen} == chosen
+    assert trial.values[0] == max(other.values[0] for other in states(folder) if other.values)
+    finals = [name.name for name in (folder / "events").iterdir() if name.name.startswith("final-")]
+    assert len(finals) == 2
+    assert nasdrop_command("show", folder) == 0
+
+
+def parameters_of(network):
+    return sum(weight.numel() for name, weight in network.named_parameters() if not name.startswith("auxiliary."))
+
+
+def nasdrop_command(*arguments):
+    return cli.run([str(argument) for argument in arguments])
+
+
+def test_a_choice_that_no_network_can_be_built_with_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        nasdrop.search("digits", *SMALL, 'search.beside={"drop.policy"=["edge", "egde"]}', out=tmp_path / "run")
+    (line,) = caught.value.lines
+    assert (
+        line.startswith("search.beside.drop.policy: 'egde' cannot be used: ") and "edge" in line.partition("used:")[2]
+    )
+    assert not (tmp_path / "run" / "study.journal").exists()

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "nasdrop"
 LAYERS = [
-    {"errors", "files", "config", "settings", "own", "resources", "run_folder"},
+    {"errors", "files", "config", "settings", "beside", "own", "resources", "run_folder"},
     {"drop", "space"},
     {"models", "train", "view"},
     {"searchers", "exporters"},

@@ -6,7 +6,12 @@ import pytest
 from pydantic import ValidationError
 
 from nasdrop.drop import CLOCKS, DEPTHS
-from nasdrop.settings import DropSettings, InheritedSettings, OneShotSettings, StudySettings
+from nasdrop.models.checks import DROPOUTS
+from nasdrop.settings import DropSettings, InheritedSettings, NetworkSettings, OneShotSettings, StudySettings
+
+
+def test_every_kind_of_dropout_can_be_asked_for():
+    assert get_args(NetworkSettings.model_fields["dropout_kind"].annotation) == tuple(DROPOUTS)
 
 
 @pytest.mark.parametrize(("field", "known"), [("depth", DEPTHS), ("clock", CLOCKS)])

@@ -192,7 +192,9 @@ def _network_class(network: Network) -> str:
     lines += ["        self.cells = nn.ModuleList(["]
     lines += [f"            {_cell_call(cell)}," for cell in cells]
     lines += ["        ])", f"        self.tail = {expression(network.tail)}"]
-    lines += [f"        self.dropout = nn.Dropout({network.dropout!r})"] if network.dropout else []
+    lines += (
+        [f"        self.dropout = nn.{_DROPOUTS[network.dropout_kind]}({network.dropout!r})"] if network.dropout else []
+    )
     lines += [f"        self.classifier = {expression(network.classifier)}", ""]
     lines += ["    def forward(self, x):", f"        before = {'latest = ' if one_stem else ''}self.stem(x)"]
     lines += [] if one_stem else ["        latest = self.second_stem(before)"]
@@ -256,6 +258,7 @@ def _one(module: nn.Module, name: str) -> object:
     return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
+_DROPOUTS = {"dropout": "Dropout", "alpha_dropout": "AlphaDropout"}
 _LOAD = '''
 def load(path):
     """The network with trained weights, in evaluation mode; `path` is the file that was exported beside this one."""

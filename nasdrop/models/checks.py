@@ -1,11 +1,15 @@
 """What the networks of this room are asked before they compute: sizes, options, images, draws."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypedDict
 
 from torch import Tensor
 
+from nasdrop.drop.functional import alpha_dropout, dropout
 from nasdrop.errors import ConfigError, DataError, DropError
+
+DROPOUTS: Mapping[str, Callable[[Tensor, float, bool], Tensor]] = {"dropout": dropout, "alpha_dropout": alpha_dropout}
+"""What drops elements in front of the classifier, by name."""
 
 
 class DropOptions(TypedDict, total=False):
@@ -27,12 +31,14 @@ def check_sizes(**sizes: int) -> None:
         raise ConfigError(*(f"{name}: {rule}, got {size!r}" for name, size in wrong.items()))
 
 
-def check_options(ndim: int, dropout: float) -> None:
+def check_options(ndim: int, dropout: float, dropout_kind: str = "dropout") -> None:
     """Refuse a number of spatial sides that no operation has, and what is no probability."""
     if ndim not in (1, 2, 3):
         raise ConfigError(f"ndim: must be 1, 2 or 3, got {ndim!r}")
     if not 0 <= dropout <= 1:
         raise DropError(f"dropout: must be a probability from 0 to 1, got {dropout!r}")
+    if dropout_kind not in DROPOUTS:
+        raise DropError(f"dropout_kind: must be {' or '.join(DROPOUTS)}, got {dropout_kind!r}")
 
 
 def check_images(x: Tensor, in_channels: int, ndim: int, smallest_side: int) -> None:

@@ -9,12 +9,11 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from nasdrop.drop.functional import dropout as drop_elements
 from nasdrop.drop.paths import Draw, Path, PathDrop
 from nasdrop.drop.policies import POLICIES
 from nasdrop.errors import DropError
 from nasdrop.models.cell import Cell
-from nasdrop.models.checks import DropOptions, check_factors, check_images, check_options, check_sizes
+from nasdrop.models.checks import DROPOUTS, DropOptions, check_factors, check_images, check_options, check_sizes
 from nasdrop.models.custom import load_custom
 from nasdrop.models.ops import Builder
 from nasdrop.models.skeletons import AuxiliaryHead, Stem, outputs_of, skeleton_of
@@ -35,6 +34,8 @@ class Network(nn.Module):
         auxiliary: a second classifier after cell 2 num_cells // 3; training then returns two logits.
         ndim: spatial sides of the images, 1 to 3.
         dropout: probability of dropping an element in front of the classifier; constant, no schedule touches it.
+        dropout_kind: "dropout" or "alpha_dropout". Elements are means of channels there, so dropping channels in front
+            of the pooling would be the same.
         stem: "cifar", or "imagenet" for large images, which it makes eight times smaller ahead of the cells.
         drop: options of `PathDrop`; identity edges are exempt unless it says otherwise.
 
@@ -59,12 +60,13 @@ class Network(nn.Module):
         *,
         ndim: int = 2,
         dropout: float = 0.0,
+        dropout_kind: str = "dropout",
         stem: Stem = "cifar",
         drop: DropOptions | None = None,
     ) -> None:
         super().__init__()
         check_sizes(channels=channels, num_cells=num_cells, num_classes=num_classes, in_channels=in_channels)
-        check_options(ndim, dropout)
+        check_options(ndim, dropout, dropout_kind)
         space.validate(genotype)
         options: DropOptions = {"exempt_identity": True, **(drop or {})}
         _check_policy(options.get("policy", "edge"))
@@ -74,7 +76,7 @@ class Network(nn.Module):
         self.genotype = genotype
         self.in_channels = in_channels
         self.ndim = ndim
-        self.dropout = dropout
+        self.dropout, self.dropout_kind = dropout, dropout_kind
         self.smallest_side = 2**skeleton.reductions
         self.stem = skeleton.stem
         self.second_stem = skeleton.second_stem
@@ -132,7 +134,7 @@ class Network(nn.Module):
             if self.training and self.auxiliary is not None and index == self.auxiliary_after:
                 auxiliary = self.auxiliary(latest)
         features = self.tail(latest).mean(tuple(range(2, x.dim())))
-        logits = self.classifier(drop_elements(features, self.dropout, self.training))
+        logits = self.classifier(DROPOUTS[self.dropout_kind](features, self.dropout, self.training))
         return logits if auxiliary is None else (logits, auxiliary)
 
     def _cells(self) -> Iterator[Cell]:

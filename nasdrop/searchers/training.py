@@ -231,6 +231,7 @@ def build_network(
         auxiliary=size.auxiliary,
         ndim=len(shape) - 1,
         dropout=size.dropout,
+        dropout_kind=size.dropout_kind,
         stem=size.stem,
         drop={
             "policy": drop.policy,
@@ -244,8 +245,11 @@ def build_network(
 
 def _build_fractal(experiment: Experiment, genotype: Genotype, shape: tuple[int, ...], num_classes: int) -> FractalNet:
     size, drop = experiment.network, experiment.drop
-    wrong = {"auxiliary": size.auxiliary, "dropout": size.dropout, "stem": size.stem != "cifar" and size.stem}
-    lines = [f"network.{key}: a fractal network has none, got {value!r}" for key, value in wrong.items() if value]
+    usual = {"auxiliary": False, "dropout": 0.0, "dropout_kind": "dropout", "stem": "cifar"}
+    given = {key: getattr(size, key) for key in usual}
+    lines = [
+        f"network.{key}: a fractal network has none, got {given[key]!r}" for key in usual if given[key] != usual[key]
+    ]
     if lines:
         raise ConfigError(*lines)
     options: FractalDrop = {

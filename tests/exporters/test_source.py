@@ -61,6 +61,14 @@ def test_logits_of_random_cells(name, tmp_path):
     check_random_cells(name, 2, 3, tmp_path)
 
 
+def test_the_kind_of_dropout_is_written(tmp_path):
+    space = SearchSpace.load("tiny")
+    for kind, module in (("dropout", torch.nn.Dropout), ("alpha_dropout", torch.nn.AlphaDropout)):
+        network = Network(space, space.sample(random.Random(0)), 4, 3, dropout=0.1, dropout_kind=kind)
+        copy = run(source(network), tmp_path / f"{kind}.py").Network()
+        assert type(copy.dropout) is module and copy.dropout.p == 0.1
+
+
 def test_logits_behind_the_stem_for_large_images(tmp_path):
     space = SearchSpace.load("darts")
     network = scrambled(Network(space, Genotype.read("DARTS_V2"), 4, 3, 5, in_channels=2, stem="imagenet"))

@@ -169,6 +169,21 @@ def test_dropout_before_the_classifier(build):
     assert not torch.equal(network.eval()(torch.randn(2, 2, 8, 8)), bias)
 
 
+def test_alpha_dropout_saturates_the_features_of_the_classifier(build):
+    """With p = 0.5 a dropped feature is -A a k and a kept x is a x + A a p (1706.02515); evaluation drops nothing."""
+    network = freeze_norms(build(dropout=0.5, dropout_kind="alpha_dropout"))
+    seen, x = [], torch.randn(16, 2, 8, 8)
+    network.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network(x, paths=Draw(None))
+    network.eval()(x)
+    noisy, plain = seen
+    saturation, k, p = 1.7580993408473766, 0.5, 0.5
+    a = ((saturation**2 * p + 1) * k) ** -0.5
+    dropped = (noisy + saturation * a * k).abs() < 1e-5
+    assert torch.allclose(noisy[~dropped], (a * plain + saturation * a * p)[~dropped], atol=1e-5)
+    assert abs(dropped.double().mean() - 0.5) < 4 * (0.25 / dropped.numel()) ** 0.5
+
+
 @pytest.mark.parametrize("cells", [1, 3, 8])
 def test_auxiliary_logits_in_training_only(build, cells):
     network = build(auxiliary=True, num_cells=cells, num_classes=7)
@@ -295,6 +310,7 @@ def test_a_draw_that_does_not_fit(build):
         ({"ndim": 4}, ConfigError, "ndim: must be 1, 2 or 3, got 4"),
         ({"dropout": 1.5}, DropError, r"dropout: must be a probability from 0 to 1, got 1\.5"),
         ({"dropout": math.nan}, DropError, "dropout: must be a probability"),
+        ({"dropout_kind": "alpha"}, DropError, "dropout_kind: must be dropout or alpha_dropout, got 'alpha'"),
         ({"space": "nas_bench_201", "num_cells": 4}, ConfigError, "must be divisible by the 3 stages"),
         ({"genotype": "DARTS_V2", "space": "tiny"}, GenotypeError, "genotype: "),
         ({"drop": {"policy": "edgy"}}, DropError, "did you mean 'edge'"),

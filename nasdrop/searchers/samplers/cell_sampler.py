@@ -1,7 +1,7 @@
 """CellSampler: what our own samplers share. They see cells, not parameters, and propose none that is known.
 
 They are Optuna samplers: any study whose trials suggest a space's decisions (`suggest_genotype`) can use them, with
-other parameters beside, which are drawn at random.
+other parameters beside, which TPE proposes one by one.
 """
 
 import math
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -57,7 +57,7 @@ class CellSampler(BaseSampler):
     def __init__(self, space: SearchSpace, *, seed: int | None = None) -> None:
         self.space = space
         self.rng = random.Random(seed)  # noqa: S311 - reproducible draws, not secrets
-        self._independent = RandomSampler(seed)
+        self._independent = TPESampler(multivariate=False, seed=seed)
         self._distributions = distributions(space)
         self._canonical: dict[Genotype, str] = {}
         self._decoded: dict[tuple[object, ...], Genotype | None] = {}
@@ -85,7 +85,7 @@ class CellSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Whatever is searched beside the cell is drawn at random."""
+        """Whatever is searched beside the cell is TPE's, each parameter by itself."""
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def reseed_rng(self) -> None:
