@@ -26,7 +26,7 @@ class Training:
     """Stands for a training of three epochs that may end early."""
 
     def __init__(self, error=None, metric="accuracy"):
-        self.error, self.asked, self.scores = error, None, {}
+        self.error, self.asked, self.scores, self.chosen = error, None, {}, {}
         self.experiment = Experiment(name="x", train={"metric": metric})
 
     def key(self, genotype):
