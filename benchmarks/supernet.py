@@ -3,9 +3,10 @@
 A search step is an architecture step (forward, backward, Adam) and a weight step (forward, backward, clipping, SGD),
 first order. Ratios come from one process in which the forms take turns; memory is of a process of its own each.
 
-    python benchmarks/supernet.py step --batch 16 --threads 1       # add --batch 64, --threads 2, --bfloat16
+    python benchmarks/supernet.py step --batch 16 --threads 1       # or --batch 64, 96; --threads 2; --bfloat16
+    python benchmarks/supernet.py step --device cuda --batch 64 --rounds 20 --forms "plain;grouped;grouped, graph"
     python benchmarks/supernet.py memory --batch 64
-    python benchmarks/supernet.py calls
+    python benchmarks/supernet.py calls                             # with --device cuda: kernels, by the profiler
     python benchmarks/supernet.py size --threads 2
 
 Each writes its rows into benchmarks/results/supernet.json and the whole into supernet.md beside it. Run it on a quiet
@@ -22,101 +23,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from plain_supernet import PlainSuperNet
-from torch import Tensor, nn
+from supernet_forms import FORMS, Searcher, batch_of, build
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nasdrop.drop import Draw
-from nasdrop.models.supernet import SuperNet
-from nasdrop.space.space import SearchSpace
-
 RESULTS = Path(__file__).parent / "results"
-FORMS = ("plain", "plain, drop path", "reference", "packed", "packed, drop path", "packed, checkpoint")
-RATE = 0.3
-SIDE = 32
-
-
-@dataclass
-class Searcher:
-    """A supernet with its two optimisers; `ours` computes only the gradients that a step uses."""
-
-    net: nn.Module
-    ours: bool
-    drops: bool
-    bfloat16: bool = False
-
-    def __post_init__(self) -> None:
-        self.alphas = list(self.net.alphas.parameters())
-        known = {id(alpha) for alpha in self.alphas}
-        self.weights = [weight for weight in self.net.parameters() if id(weight) not in known]
-        self.adam = torch.optim.Adam(self.alphas, 3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
-        self.sgd = torch.optim.SGD(self.weights, 0.025, momentum=0.9, weight_decay=3e-4)
-
-    def step(self, images: Tensor, labels: Tensor) -> None:
-        """One search step; images are (2, N, 3, H, W): validation, then training."""
-        if self.ours:
-            self._our_step(images, labels)
-        else:
-            self._plain_step(images, labels)
-
-    def _plain_step(self, images: Tensor, labels: Tensor) -> None:
-        self.adam.zero_grad()
-        self._loss(images[0], labels[0]).backward()
-        self.adam.step()
-        self.sgd.zero_grad()
-        self._loss(images[1], labels[1]).backward()
-        nn.utils.clip_grad_norm_(self.weights, 5.0)
-        self.sgd.step()
-
-    def _our_step(self, images: Tensor, labels: Tensor) -> None:
-        with self.net.weights_frozen():
-            loss = self._loss(images[0], labels[0], paths=self._draw(len(images[0])))
-            self._give(self.alphas, torch.autograd.grad(loss, self.alphas))
-        self.adam.step()
-        mixture = {kind: weights.detach() for kind, weights in self.net.mixture().items()}
-        loss = self._loss(images[1], labels[1], mixture=mixture, paths=self._draw(len(images[1])))
-        self._give(self.weights, torch.autograd.grad(loss, self.weights))
-        nn.utils.clip_grad_norm_(self.weights, 5.0)
-        self.sgd.step()
-
-    def _draw(self, rows: int) -> Draw:
-        drop = self.net.path_drop
-        return drop.draw(drop.rates, rows, seed=0, epoch=0, step=0) if self.drops else Draw(None)
-
-    def _loss(self, images: Tensor, labels: Tensor, **options: object) -> Tensor:
-        x = images.contiguous(memory_format=torch.channels_last) if self.ours else images
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return F.cross_entropy(self.net(x, **options), labels)
-
-    @staticmethod
-    def _give(parameters: list[nn.Parameter], gradients: tuple[Tensor, ...]) -> None:
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-
-
-def build(form: str, channels: int = 16, num_cells: int = 8, device: str = "cpu", bfloat16: bool = False) -> Searcher:
-    """A form of FORMS, on a device."""
-    torch.manual_seed(0)
-    drops = "drop path" in form
-    if form.startswith("plain"):
-        net: nn.Module = PlainSuperNet(channels, num_cells)
-        net.p = RATE if drops else 0.0
-    else:
-        layout = form.split(",")[0]
-        net = SuperNet(SearchSpace.load("darts"), channels, num_cells, layout=layout, checkpoint="checkpoint" in form)
-        net.path_drop.set_rates(RATE if drops else 0.0)
-    return Searcher(net.to(device), not form.startswith("plain"), drops, bfloat16)
-
-
-def batch_of(rows: int, device: str) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randn(2, rows, 3, SIDE, SIDE, generator=generator)
-    return images.to(device), torch.randint(10, (2, rows), generator=generator).to(device)
 
 
 def seconds(run: Callable[[], object], device: str) -> float:
@@ -182,20 +95,39 @@ def measure_memory(args: argparse.Namespace) -> list[dict[str, object]]:
     found = []
     for form in args.forms.split(";") if args.forms else FORMS:
         command = [sys.executable, __file__, "one", "--batch", str(args.batch), "--threads", str(args.threads)]
+        command += ["--device", args.device]
         said = subprocess.run([*command, "--forms", form], check=True, capture_output=True, text=True)
-        found.append({"batch": args.batch, "threads": args.threads, "form": form, **json.loads(said.stdout)})
+        where = {"device": args.device, "batch": args.batch, "threads": args.threads, "form": form}
+        found.append({**where, **json.loads(said.stdout)})
     for row in found:
         row["of the plain one"] = round(float(row["growth MB"]) / float(found[0]["growth MB"]), 3)
     return found
 
 
 def measure_one(args: argparse.Namespace) -> None:
-    searcher = build(args.forms)
-    batch = batch_of(args.batch, "cpu")
+    searcher = build(args.forms, device=args.device)
+    batch = batch_of(args.batch, args.device)
+    if args.device != "cpu":
+        before = torch.cuda.memory_allocated() / 2**20
+        times = [seconds(lambda: searcher.step(*batch), args.device) for _ in range(2)]
+        peak = torch.cuda.max_memory_allocated() / 2**20
+        print(json.dumps({"peak MB": round(peak), "growth MB": round(peak - before), "seconds": round(times[1], 4)}))
+        return
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     times = [seconds(lambda: searcher.step(*batch), "cpu") for _ in range(2)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"peak MB": round(peak), "growth MB": round(peak - before), "seconds": round(times[1], 2)}))
+
+
+# No kernel: views and aliases, numbers for the host, what only asks for a type, marks for a profiler.
+FREE = {
+    "detach",
+    "_unsafe_view",
+    "promote_types",
+    "_local_scalar_dense",
+    "_record_function_enter_new",
+    "_record_function_exit",
+}
 
 
 class Calls(TorchDispatchMode):
@@ -211,22 +143,35 @@ class Calls(TorchDispatchMode):
         views = any(
             alias.alias_info is not None and not alias.alias_info.is_write for alias in function._schema.returns
         )
-        self.count += not views and "empty" not in name and name not in ("detach", "_unsafe_view")
+        self.count += not views and "empty" not in name and name not in FREE
         return made
 
 
 def measure_calls(args: argparse.Namespace) -> list[dict[str, object]]:
+    """Calls of the second step, by a dispatch mode on the CPU; on CUDA the kernels that it starts, by the profiler."""
     found = []
-    for form in FORMS:
-        searcher = build(form)
-        batch = batch_of(2, "cpu")
-        drawn = Calls()
-        with drawn:
-            searcher._draw(2) if searcher.ours else None
-        with Calls() as calls:
-            searcher.step(*batch)
-        found.append({"form": form, "calls a step": calls.count, "of them drawing masks": 2 * drawn.count})
+    for form in args.forms.split(";") if args.forms else FORMS:
+        searcher = build(form, device=args.device, foreach=True)
+        batch = batch_of(2, args.device)
+        searcher.step(*batch)
+        with Calls() as drawn:
+            searcher.draw(2) if searcher.ours else None
+        row: dict[str, object] = {"device": args.device, "form": form}
+        if args.device == "cpu":
+            with Calls() as calls:
+                searcher.step(*batch)
+            found.append({**row, "calls a step": calls.count, "of them drawing masks": 2 * drawn.count})
+        else:
+            found.append({**row, "kernels a step": kernels(lambda searcher=searcher, b=batch: searcher.step(*b))})
     return found
+
+
+def kernels(run: Callable[[], object]) -> int:
+    """How many kernels and copies the device runs."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        run()
+        torch.cuda.synchronize()
+    return sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profile.events())
 
 
 def table(rows: list[dict[str, object]]) -> str:
@@ -238,7 +183,7 @@ def table(rows: list[dict[str, object]]) -> str:
 TITLES = {
     "step": "Seconds a search step",
     "memory": "Memory, a process of its own for each form",
-    "calls": "Calls a step that compute (views and fresh memory not counted, optimisers included)",
+    "calls": "Calls a step that compute (no views, no fresh memory; optimisers over all tensors at once, as on a GPU)",
     "size": "Number of cells and channels",
 }
 

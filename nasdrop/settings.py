@@ -263,6 +263,10 @@ class GradientSettings(SupernetSettings):
 
     kind: Literal["gradient"]
     strategy: str
+    compile: Literal["none", "inductor", "aot_eager"] = Field(
+        "none", description="backend of torch.compile for the search's passes; aot_eager traces and changes nothing"
+    )
+    cuda_graph: bool = Field(default=False, description="record each step once and replay it; needs a CUDA device")
     alpha_fraction: float = Field(
         0.5,
         ge=0,

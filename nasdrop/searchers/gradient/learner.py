@@ -4,7 +4,7 @@ Alphas and weights have optimisers of their own; neither ever sees the other's p
 device, but where a strategy has to choose on the host what runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from nasdrop.train.ranks import ALONE, Ranks
 from nasdrop.train.score import autocasting
 
 Batch = tuple[Tensor, Tensor]
+Step = Callable[..., Tensor]
 
 
 class Learner:
@@ -46,6 +47,9 @@ class Learner:
         ranks: Ranks = ALONE,
         loss: Loss | None = None,
     ) -> None:
+        # The search's passes go through `network`; what scores or looks at a supernet uses the supernet itself.
+        backend = settings.compile
+        self.network = supernet if backend == "none" else torch.compile(supernet, backend=backend, dynamic=False)
         self.criterion = loss or partial(functional.cross_entropy, label_smoothing=settings.label_smoothing)
         self.supernet, self.strategy, self.settings, self.ranks = supernet, strategy, settings, ranks
         self.active: Active | None = None
@@ -79,25 +83,20 @@ class Learner:
         """Mean loss of this rank's rows, and the logits."""
         images, labels = batch
         with autocasting(self.device, self.settings.autocast):
-            logits = self.supernet(images, mixture.weights, paths, mixture.active, edge_weights=mixture.edges)
+            logits = self.network(images, mixture.weights, paths, mixture.active, edge_weights=mixture.edges)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return self.criterion(logits, labels), logits
 
     def step_weights(self, batch: Batch, mixture: Mixture, paths: Draw, rate: float) -> Tensor:
         """One step of the weights; loss, share of correct answers and gradient norm, on the device."""
-        loss, logits = self.loss(batch, mixture.detached(), paths)
-        gradient = torch.autograd.grad(loss, self.weights, allow_unused=True)
-        length = self._apply_weights(gradient, rate)
-        return torch.stack([loss.detach(), _accuracy(logits, batch[1]), length]).double()
+        self.set_rate(rate)
+        return self.run(self._step_weights, batch, mixture, paths)
 
-    def step_alphas(self, batch: Batch, mixture: Mixture, paths: Draw, kept: Alphas) -> Tensor:
+    def step_alphas(self, batch: Batch, mixture: Mixture, paths: Draw) -> Tensor:
         """One first-order step of the alphas; loss and gradient norm, on the device."""
-        with self.supernet.weights_frozen():
-            loss = self._alphas_loss(batch, mixture, paths)
-        gradient = gradient_of(loss, self.alphas)
-        return torch.stack([loss.detach(), self._apply_alphas(gradient, kept)]).double()
+        return self.run(self._step_alphas, batch, mixture, paths)
 
-    def step_both(self, batch: Batch, mixture: Mixture, paths: Draw, rate: float, kept: Alphas | None) -> Tensor:
+    def step_both(self, batch: Batch, mixture: Mixture, paths: Draw, rate: float, *, learns: bool) -> Tensor:
         """One level: one pass for both; loss, correct share and the norms of weights and alphas.
 
         Args:
@@ -105,8 +104,38 @@ class Learner:
             mixture: attached to the alphas.
             paths: the masks.
             rate: learning rate of the weights.
-            kept: candidates that took part; None leaves the alphas alone.
+            learns: whether the alphas take part.
         """
+        self.set_rate(rate)
+        return self.run(self._step_both, batch, mixture, paths, learns)
+
+    def run(
+        self, step: Callable[..., Tensor], batch: Batch, mixture: Mixture, paths: Draw, *options: Hashable
+    ) -> Tensor:
+        """Take one of the steps below."""
+        return step(batch, mixture, paths, *options)
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of the weights' next steps."""
+        for group in self.weight_optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def _step_weights(self, batch: Batch, mixture: Mixture, paths: Draw) -> Tensor:
+        loss, logits = self.loss(batch, mixture.detached(), paths)
+        gradient = torch.autograd.grad(loss, self.weights, allow_unused=True)
+        length = self._apply_weights(gradient)
+        return torch.stack([loss.detach(), _accuracy(logits, batch[1]), length]).double()
+
+    def _step_alphas(self, batch: Batch, mixture: Mixture, paths: Draw) -> Tensor:
+        with self.supernet.weights_frozen():
+            loss = self._alphas_loss(batch, mixture, paths)
+        gradient = gradient_of(loss, self.alphas)
+        return torch.stack([loss.detach(), self._apply_alphas(gradient, self.kept(paths))]).double()
+
+    def _step_both(self, batch: Batch, mixture: Mixture, paths: Draw, learns: bool) -> Tensor:  # noqa: FBT001 - see run
         loss, logits = self.loss(batch, mixture, paths)
         penalty = self.strategy.penalty(self.by_kind)
         total = loss if penalty is None else loss + penalty
@@ -116,11 +145,11 @@ class Learner:
             torch.zeros_like(alpha) if part is None else part
             for alpha, part in zip(self.alphas, gradient[count:], strict=True)
         ]
-        length = self._apply_weights(gradient[:count], rate)
-        moved = torch.zeros_like(length) if kept is None else self._apply_alphas(alphas, kept)
+        length = self._apply_weights(gradient[:count])
+        moved = self._apply_alphas(alphas, self.kept(paths)) if learns else torch.zeros_like(length)
         return torch.stack([loss.detach(), _accuracy(logits, batch[1]), length, moved]).double()
 
-    def step_unrolled(self, train: Batch, valid: Batch, draws: Sequence[Draw], rate: float, kept: Alphas) -> Tensor:
+    def step_unrolled(self, train: Batch, valid: Batch, draws: Sequence[Draw], rate: float) -> Tensor:
         """One second-order step of the alphas: the gradient of the loss that the weights' next step would leave.
 
         Args:
@@ -128,10 +157,9 @@ class Learner:
             valid: the batch of the alphas.
             draws: masks for train and valid; those for train serve all three passes over it.
             rate: of the weights' step.
-            kept: candidates that take part.
         """
         gradient = self.unrolled_gradient(train, valid, draws, rate)
-        return torch.stack([gradient[0], self._apply_alphas(gradient[1:], kept)]).double()
+        return torch.stack([gradient[0], self._apply_alphas(gradient[1:], self.kept(draws[1]))]).double()
 
     def unrolled_gradient(self, train: Batch, valid: Batch, draws: Sequence[Draw], rate: float) -> list[Tensor]:
         """The loss after the unrolled step, then its gradient in each of the alphas."""
@@ -219,19 +247,17 @@ class Learner:
         penalty = self.strategy.penalty(self.by_kind)
         return loss if penalty is None else loss + penalty
 
-    def _apply_weights(self, gradient: Sequence[Tensor | None], rate: float) -> Tensor:
+    def _apply_weights(self, gradient: Sequence[Tensor | None]) -> Tensor:
         """Clip and step; weights that took no part have no gradient, and stay. Returns the norm before clipping."""
         # A fused SGD reads raw memory, and `autograd.grad`, unlike `backward`, may hand out views of any strides.
         gradient = [
-            part if part is None or part.stride() == weight.stride() else torch.empty_like(weight).copy_(part)
+            part if part is None or _lie_alike(part, weight) else torch.empty_like(weight).copy_(part)
             for weight, part in zip(self.weights, gradient, strict=True)
         ]
         self.ranks.average(gradient)
         for weight, part in zip(self.weights, gradient, strict=True):
             weight.grad = part
         length = clip_grad_norm_(self.weights, self.settings.gradient_clip or float("inf"), foreach=True)
-        for group in self.weight_optimizer.param_groups:
-            group["lr"] = rate
         self.weight_optimizer.step()
         self.weight_optimizer.zero_grad()
         return length
@@ -261,3 +287,9 @@ def gradient_of(loss: Tensor, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
 
 def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.detach().argmax(1) == labels).float().mean()
+
+
+def _lie_alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape have their elements in the same order; an axis of one element has none."""
+    strides = zip(one.shape, one.stride(), other.stride(), strict=True)
+    return all(size == 1 or first == second for size, first, second in strides)

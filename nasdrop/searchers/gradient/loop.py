@@ -72,7 +72,7 @@ class Loop:
         self.halves = Halves(training.data, settings, self.seed)
         self.history: list[SearchEpoch] = []
         self.step = 0
-        check(settings, ranks)
+        check(settings, ranks, training.device)
         self.part = self._make_part(0)
         self._clear()
 
@@ -136,8 +136,7 @@ class Loop:
         learns = part.strategy.has_alphas and local >= self.settings.alpha_start
         if part.strategy.one_level:
             mixture, paths = self._draw(epoch, step, len(batch[1]))
-            kept = part.learner.kept(paths) if learns else None
-            found = part.learner.step_both(batch, mixture, paths, rate, kept)
+            found = part.learner.step_both(batch, mixture, paths, rate, learns=learns)
             totals[WEIGHTS_LOSS : WEIGHTS_NORM + 1] += found[:3]
             totals[ALPHAS_NORM] += found[3]
             totals[ALPHAS_STEPS] += float(learns)
@@ -156,9 +155,9 @@ class Loop:
         learner = self.part.learner
         mixture, paths = self._draw(epoch, self.step, len(valid[1]), "alphas")
         if getattr(self.settings, "order", 1) == 1:
-            return learner.step_alphas(valid, mixture, paths, learner.kept(paths))
+            return learner.step_alphas(valid, mixture, paths)
         inner = self.part.paths(len(train[1]), epoch, self.step, "unrolled")
-        return learner.step_unrolled(train, valid, (inner, paths), rate, learner.kept(paths))
+        return learner.step_unrolled(train, valid, (inner, paths), rate)
 
     def _draw(self, epoch: int, step: int, rows: int, purpose: str = "") -> tuple[Mixture, Draw]:
         """Mixture and masks of a pass; then torch's generators are seeded for what layers draw in it."""

@@ -10,6 +10,7 @@ from nasdrop.drop import Draw, Dropout, DropScheduler, preset
 from nasdrop.errors import ConfigError
 from nasdrop.models.supernet import SuperNet
 from nasdrop.searchers.gradient import diagnostics
+from nasdrop.searchers.gradient.captured import CapturedLearner
 from nasdrop.searchers.gradient.hessian import dominant_eigenvalue, hessian_product, kept_buffers
 from nasdrop.searchers.gradient.learner import Learner
 from nasdrop.searchers.gradient.mixture import Columns, Mixture
@@ -55,7 +56,8 @@ class Part:
             self.strategy = make_strategy(settings, Columns.of(self.supernet), training.space)
         arrange(self.supernet, memory_format(len(training.data.shape) + 1, channels_last=settings.channels_last))
         self.device = training.device
-        self.learner = Learner(self.supernet, self.strategy, settings, ranks, training.loss(settings))
+        learner = CapturedLearner if settings.cuda_graph else Learner
+        self.learner = learner(self.supernet, self.strategy, settings, ranks, training.loss(settings))
         self.draws = StepDraws(
             self.supernet,
             training.schedule(),

@@ -21,8 +21,11 @@ class PcDarts(Strategy[PcDartsSettings]):
 
     def __init__(self, settings: PcDartsSettings, columns: Columns) -> None:
         super().__init__(settings, columns)
+        self._same_node: dict[str, Tensor] = {}
         for kind, available in columns.available.items():
             self.extra[kind] = nn.Parameter((1e-3 * torch.randn(len(available))).to(available.device))
+            targets = torch.tensor([target for _, target in columns.ends[kind]])
+            self._same_node[kind] = (targets[:, None] == targets[None, :]).to(available.device)
 
     def expected(self, alphas: Alphas) -> Mixture:
         """Softmax over an edge's candidates, and softmax over the edges of a node."""
@@ -35,7 +38,4 @@ class PcDarts(Strategy[PcDartsSettings]):
 
     def edge_weights(self, kind: str) -> Tensor:
         """Beta of each edge, (E,); those of a node sum to 1."""
-        betas = self.extra[kind]
-        targets = torch.tensor([target for _, target in self.columns.ends[kind]], device=betas.device)
-        same_node = targets[:, None] == targets[None, :]
-        return torch.where(same_node, betas[None, :], float("-inf")).softmax(-1).diagonal()
+        return torch.where(self._same_node[kind], self.extra[kind][None, :], float("-inf")).softmax(-1).diagonal()

@@ -46,10 +46,11 @@ def _experiment(space="tiny", p=0.3, drop=None, **search):
     )
 
 
-def _training(folder, experiment, data=None):
+def _training(folder, experiment, data=None, device="cpu"):
     record = partial(lambda label: Recorder(folder / "events" / label, metrics=folder / "metrics.jsonl", run=label))
     space = SearchSpace.load(experiment.space)
-    return Training(experiment, space, data or _data(), torch.device("cpu"), folder / "checkpoints", record)
+    device = torch.device(device)
+    return Training(experiment, space, (data or _data()).to(device), device, folder / "checkpoints", record)
 
 
 RESUMABLE = {
@@ -83,9 +84,9 @@ class Listener(Silent):
 def make_loop(tmp_path):
     """`make_loop(strategy="gdas", ...)`: a loop with these settings; `name` tells several of one test apart."""
 
-    def make(name="run", observer=None, ranks=ALONE, data=None, **settings):
+    def make(name="run", observer=None, ranks=ALONE, data=None, device="cpu", **settings):
         experiment = _experiment(**settings)
-        training = _training(tmp_path / name, experiment, data)
+        training = _training(tmp_path / name, experiment, data, device)
         checkpoint = tmp_path / name / "checkpoints" / "search.pt"
         return Loop(training, experiment.search, checkpoint=checkpoint, observer=observer or Silent(), ranks=ranks)
 

@@ -94,8 +94,11 @@ def _add_coefficients(found: Tensor, gradient: Tensor, made: Tensor, share: Shar
     for run in share.runs():
         product = gradient.narrow(axis, run[0], run[1]) * _part(made, share, run, axis)
         others = [dim for dim in range(1, made.dim()) if dim != axis % made.dim()]
-        sums = product.sum(others if found.shape[2] > 1 else [0, *others])
-        found[run[0] : run[0] + run[1], share.column].copy_(sums.t() if found.shape[2] > 1 else sums[:, None])
+        place = found[run[0] : run[0] + run[1], share.column].t()
+        if len(place) > 1:
+            torch.sum(product, others, out=place)
+        else:
+            torch.sum(product, [0, *others], out=place[0])
 
 
 def _of_map(coefficients: Tensor, gradient: Tensor, made: Tensor, share: Share, axis: int) -> Tensor:
