@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from nasdrop.drop import Dropout
 from nasdrop.errors import RunError
 from nasdrop.exporters.source_parts import OPERATIONS, blocks
 from nasdrop.files import replacing, write_text
@@ -245,8 +246,8 @@ def expression(module: nn.Module) -> str:
         return f"nn.{type(module).__name__}({module.kernel_size}, {module.stride}, {module.padding})"
     if isinstance(module, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d | nn.AdaptiveAvgPool3d):
         return f"nn.{type(module).__name__}({module.output_size})"
-    if isinstance(module, nn.Dropout):
-        return f"nn.Dropout({module.p!r})"
+    if isinstance(module, nn.Dropout | Dropout):
+        return f"nn.Dropout({round(float(module.p), 6)!r})"
     if isinstance(module, nn.ReLU | nn.Identity | nn.Flatten):
         return f"nn.{type(module).__name__}()"
     raise RunError(f"source: no text for a layer of type {type(module).__name__}")

@@ -1,7 +1,6 @@
 """An ONNX file gives the network's logits in onnxruntime for any number of images, or is not written."""
 
 import json
-import random
 import sys
 
 import onnxruntime
@@ -47,16 +46,6 @@ def test_a_column_of_a_fractal_network(tmp_path):
     network = FractalNet(2, 1, (4,), 3, 1, dropout=(0.1,)).eval().column("deepest")
     save_onnx(network, (1, 4, 4), tmp_path / "column.onnx", {})
     assert_same(tmp_path / "column.onnx", network, (1, 4, 4))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["darts", "nas_bench_201", "nasnet"])
-def test_twenty_random_cells(name, tmp_path):
-    space, rng = SearchSpace.load(name), random.Random(0)
-    for number in range(20):
-        network = Network(space, space.sample(rng), 4, 3, 10, in_channels=1)
-        save_onnx(network, (1, 8, 8), tmp_path / f"{number}.onnx", {})
-        assert_same(tmp_path / f"{number}.onnx", network, (1, 8, 8))
 
 
 @pytest.fixture(scope="module")
