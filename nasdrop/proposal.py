@@ -26,7 +26,7 @@ from nasdrop.train.sizes import look
 from nasdrop.train.sources import read
 from nasdrop.train.survey import class_counts, mirrors, uneven
 
-SPACE = "darts"
+SPACES = {1: "signal_1d", 2: "darts", 3: "tiny"}  # by the number of sides
 
 # (trials, epochs of a trial), the first that fits the time is taken
 _BUDGETS = ((40, 16), (32, 12), (24, 10), (16, 8), (12, 6), (8, 5), (6, 4), (4, 3))
@@ -121,7 +121,7 @@ def look_at(path: Path, size: int = 0, device: str = "auto") -> tuple[DataSettin
 
 
 def fit_budget(image: float, train: int, all_images: int, seconds: float, workers: int) -> Budget:
-    """Spend half of the time on the search, and the other half on final trainings.
+    """Spend a third of the time on the search, and the rest on final trainings.
 
     Args:
         image: seconds to train on one image.
@@ -130,14 +130,14 @@ def fit_budget(image: float, train: int, all_images: int, seconds: float, worker
         seconds: time there is.
         workers: processes that train side by side.
     """
-    half = seconds / 2 / image
+    search, final_share = seconds / 3 / image, 2 * seconds / 3 / image
     wanted = min(train, _FEWEST)
-    fitting = [pair for pair in _BUDGETS if half * workers / (pair[0] * pair[1]) >= wanted]
+    fitting = [pair for pair in _BUDGETS if search * workers / (pair[0] * pair[1]) >= wanted]
     trials, epochs = fitting[0] if fitting else _BUDGETS[-1]
-    images = min(train, max(_LEAST, int(half * workers / (trials * epochs))))
+    images = min(train, max(_LEAST, int(search * workers / (trials * epochs))))
     for seeds, baselines in ((3, True), (3, False), (1, False)):
         rounds = -(-seeds * (3 if baselines else 1) // workers)
-        final = int(half / (rounds * all_images))
+        final = int(final_share / (rounds * all_images))
         if final >= _GOOD_EPOCHS:
             break
     return Budget(trials, epochs, images, min(_MOST_EPOCHS, max(1, final)), seeds, baselines)
@@ -175,12 +175,13 @@ def propose(data: Dataset, settings: DataSettings, source: Path, *, minutes: flo
 def _sizes(data: Dataset, settings: DataSettings, source: Path, device: torch.device, workers: int) -> dict[str, Any]:
     """What follows from the data and the device alone."""
     small = device.type == "cpu"
+    most = 6 if small else 7  # powers of two: on a CPU larger batches gain nothing, and small budgets want many steps
     side = min(data.shape[1:])
     counts = class_counts(data.train, data.num_classes)
-    batch = 2 ** min(7, max(3, (len(data.train) // 16).bit_length() - 1))
+    batch = 2 ** min(most, max(3, (len(data.train) // 16).bit_length() - 1))
     return {
         "name": _slug(source),
-        "space": SPACE,
+        "space": SPACES[len(data.shape) - 1],
         "threads": 1 if small else 0,
         "workers": workers,
         "data": settings.model_dump(mode="json", exclude_defaults=True),

@@ -72,8 +72,8 @@ def _export_all(source: str, out: Path | None) -> None:
     from nasdrop.trained import bundle
 
     card, *files = bundle(folder, out or folder.path / "bundle")
-    names = ", ".join(file.name for file in files)
-    click.echo(f"wrote  {card.parent}: {names}\nnext   read {card}", err=True)
+    names = ", ".join(str(file.relative_to(card.parent)) for file in (card, *files))
+    click.echo(f"wrote  {card.parent}: {names}\nnext   nasdrop predict {card.parent} FILES", err=True)
 
 
 def _export_network(source: str, name: str, out: Path | None, column: str | None) -> None:

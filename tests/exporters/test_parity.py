@@ -2,6 +2,7 @@
 
 import importlib.util
 import random
+import sys
 
 import onnxruntime
 import pytest
@@ -74,6 +75,11 @@ def check(name, ndim, count, folder):
     return worst
 
 
+def tell(name, ndim, worst):
+    """The largest differences, for `pytest -s`."""
+    sys.stdout.write(f"{name}, {ndim}-D: {', '.join(f'{form} {value:.1e}' for form, value in worst.items())}\n")
+
+
 @pytest.mark.parametrize("name", ["tiny", "fractalnet"])
 def test_one_cell(name, tmp_path):
     check(name, 2, 1, tmp_path)
@@ -81,15 +87,15 @@ def test_one_cell(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
-def test_twenty_cells_of_each_space(name, tmp_path, record_property):
-    record_property("differences", check(name, 2, 20, tmp_path))
+def test_twenty_cells_of_each_space(name, tmp_path):
+    tell(name, 2, check(name, 2, 20, tmp_path))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ndim", [1, 3])
 @pytest.mark.parametrize("name", ["darts", "nas_bench_201", "nasnet", "fractal"])
-def test_signals_and_volumes(name, ndim, tmp_path, record_property):
-    record_property("differences", check(name, ndim, 5, tmp_path))
+def test_signals_and_volumes(name, ndim, tmp_path):
+    tell(name, ndim, check(name, ndim, 5, tmp_path))
 
 
 def test_a_cell_that_draws_noise_is_refused(tmp_path):

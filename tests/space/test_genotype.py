@@ -9,7 +9,7 @@ from nasdrop import resources
 from nasdrop.errors import GenotypeError
 from nasdrop.space import Genotype, load_space
 
-DARTS_TEXTS = ("darts", "tiny", "nasnet", "robust_s1", "robust_s2", "robust_s3", "robust_s4")
+DARTS_TEXTS = ("darts", "tiny", "nasnet", "robust_s1", "robust_s2", "robust_s3", "robust_s4", "signal_1d")
 FORMS = dict.fromkeys(DARTS_TEXTS, ("json", "darts")) | {
     "nas_bench_201": ("json", "nas_bench_201"),
     "fractal": ("json",),
