@@ -31,6 +31,7 @@ from nasdrop.searchers.inherited import InheritedEvaluator, trained_supernet
 from nasdrop.searchers.result import Observer, SearchResult, Silent
 from nasdrop.searchers.storage import open_study, place_of, publish, without_password
 from nasdrop.searchers.study import StudySearch
+from nasdrop.searchers.study_events import front_chart, write_study
 from nasdrop.searchers.supervisor import finals_with, search_with, worker_commands
 from nasdrop.searchers.table import Table
 from nasdrop.searchers.training import Outcome, Training, check_beside
@@ -40,7 +41,6 @@ from nasdrop.space import SearchSpace, load_space
 from nasdrop.train import Dataset, Recorder, choose_device, load, save_weights, set_threads
 from nasdrop.train.criterion import loss_file
 from nasdrop.train.ranks import Ranks, joined, own_device
-from nasdrop.view.chart import trade_off
 from nasdrop.view.chart_svg import chart_svg
 
 
@@ -236,6 +236,7 @@ def search_study(
     write_cell(result, folder)
     if result.chosen:
         write_text(folder.best, config.dump(applied(experiment, result.chosen)))
+    write_study(folder.events, study, settings.costs)
     if settings.costs:
         write_front(result, settings.costs, folder)
     return result
@@ -254,10 +255,7 @@ def write_front(result: SearchResult, costs: Sequence[str], folder: RunFolder) -
         for record in front
     ]
     write_json(folder.front, rows)
-    tried = [(record.costs[0], record.value or 0.0) for record in result.best(len(result.history))]
-    points = [(record.costs[0], record.value or 0.0) for record in front]
-    chart = trade_off(tried, points, x_label=costs[0], y_label="validation accuracy")
-    write_text(folder.front_picture, chart_svg(chart))
+    write_text(folder.front_picture, chart_svg(front_chart(result, costs[0])))
 
 
 def run_untrained(

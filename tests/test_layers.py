@@ -19,6 +19,7 @@ SEES = {"models": {"drop", "space"}, "train": {"drop"}, "view": {"space"}, "drop
 ROOM_OF = {
     "optuna": {"searchers"},
     "tensorboard": {"train", "cli"},
+    "tensorboard_data_server": {"cli"},
     "networkx": {"space", "view"},
     "click": {"cli"},
     "onnx": {"exporters"},

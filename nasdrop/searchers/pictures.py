@@ -12,12 +12,17 @@ from nasdrop.view.cell_png import cell_png
 from nasdrop.view.heat import HeatMap, heat_png
 
 METRICS = ("valid/accuracy", "train/accuracy", "drop/realised/mean", "train/images_per_second")
-_SHOWN = ("space", "seed", "data.name", "network.", "drop.", "train.")
+_SHOWN = ("network.", "drop.", "train.")
+_ALWAYS = {
+    *("space", "seed", "data.name", "drop.p", "drop.policy", "drop.schedule", "drop.mode"),
+    *("network.channels", "network.num_cells"),
+    *("train.epochs", "train.batch_size", "train.learning_rate", "train.weight_decay"),
+}
 _DOTS_PER_INCH = 110
 
 
 def picture_cell(recorder: Recorder, genotype: Genotype, step: int = 0) -> None:
-    """Show a cell as a picture and as the text that `nasdrop show` reads."""
+    """Show a cell as a picture."""
     recorder.image("cell", cell_png(genotype, dots_per_inch=_DOTS_PER_INCH), step)
 
 
@@ -46,11 +51,15 @@ def edges_over_epochs(means: Sequence[Mapping[str, float]]) -> HeatMap | None:
 
 
 def tell_settings(recorder: Recorder, experiment: Experiment, space: SearchSpace, genotype: Genotype | None) -> None:
-    """Say what a training was made with, under the names of the experiment file; a cell by its decisions."""
+    """Say what a training was made with, under the names of the experiment file; a cell by its decisions.
+
+    Told are the settings that one looks for first, and those that are not at their defaults.
+    """
+    defaults = config.flatten(Experiment(name=experiment.name))
     settings = {
         key: value if isinstance(value, str | int | float | bool) else str(value)
         for key, value in config.flatten(experiment).items()
-        if key.startswith(_SHOWN) and (space.skeleton == "fractal" or not key.startswith("network.fractal."))
+        if key in _ALWAYS or (key.startswith(_SHOWN) and value != defaults.get(key))
     }
     decisions = space.encode(genotype) if genotype else {}
-    recorder.hparams(settings | {f"cell.{name}": choice for name, choice in decisions.items()}, METRICS)
+    recorder.hparams(settings | {f"genotype.{name}": choice for name, choice in decisions.items()}, METRICS)

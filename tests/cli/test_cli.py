@@ -2,8 +2,8 @@
 
 import json
 import shutil
-import subprocess
-import sys
+import socket
+import warnings
 
 import pytest
 
@@ -304,13 +304,52 @@ def test_version_and_empty_call(nasdrop):
     assert code == 2 or "Usage" in err
 
 
-def test_tensorboard_is_started_on_loopback(nasdrop, run_folder, monkeypatch):
-    called = []
-    monkeypatch.setattr(subprocess, "call", lambda command: called.append(command) or 0)
-    with pytest.raises(SystemExit):
-        cli.main(["tensorboard", str(run_folder)])
-    (command,) = called
-    assert command[0] == sys.executable and "127.0.0.1" in command
+def serving(monkeypatch):
+    """Make TensorBoard start nothing and Ctrl-C come at once; the arguments that it is given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from tensorboard.program import TensorBoard
+
+    given = []
+    monkeypatch.setattr(TensorBoard, "configure", lambda self, argv: given.append(argv))
+    monkeypatch.setattr(TensorBoard, "launch", lambda self: "http://127.0.0.1:6007/")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nasdrop.cli.tensorboard._wait", interrupt)
+    return given
+
+
+def test_tensorboard_is_started_on_loopback_and_tells_its_pages(nasdrop, run_folder, monkeypatch):
+    given = serving(monkeypatch)
+    code, out, err = nasdrop("tensorboard", run_folder)
+    assert code == 0 and "Stopped." in err
+    (argv,) = given
+    assert argv[argv.index("--host") + 1] == "127.0.0.1" and "--port" not in argv
+    assert argv[argv.index("--logdir") + 1] == str(run_folder / "events")
+    assert "http://127.0.0.1:6007/?tagFilter=drop#timeseries" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert (run_folder / "events" / "study").is_dir()
+
+
+def test_runs_side_by_side_have_their_names(nasdrop, run_folder, tmp_path, monkeypatch):
+    shutil.copytree(run_folder, tmp_path / run_folder.name)
+    seen = []
+    given = serving(monkeypatch)
+    monkeypatch.setattr(
+        "nasdrop.cli.tensorboard._serve",
+        lambda logs, host, port: seen.extend(sorted(path.name for path in logs.iterdir())) or "http://x/",
+    )
+    assert nasdrop("tensorboard", run_folder, tmp_path / run_folder.name, "--port", 7000)[0] == 0
+    assert seen == ["quick", "quick (2)"] and given == []
+
+
+def test_a_port_that_is_taken_is_one_line(nasdrop, run_folder, monkeypatch):
+    monkeypatch.setattr("nasdrop.cli.tensorboard._has_fast_loader", lambda: False)  # it would outlive the command
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        code, _, err = nasdrop("tensorboard", run_folder, "--port", held.getsockname()[1])
+    assert code == 2 and "Error: tensorboard: cannot listen on 127.0.0.1" in err
 
 
 def test_a_search_over_the_shipped_table(nasdrop, tmp_path):

@@ -8,7 +8,7 @@ from PIL import Image
 from nasdrop.errors import InputError
 from nasdrop.searchers.pictures import METRICS, edges_over_epochs, picture_cell, picture_rates, tell_settings
 from nasdrop.settings import Experiment
-from nasdrop.space import Genotype, SearchSpace, load_space
+from nasdrop.space import Genotype, SearchSpace
 
 
 class Kept:
@@ -50,11 +50,14 @@ def test_settings_have_the_names_of_the_experiment_file():
     assert metrics == METRICS
     assert settings["drop.p"] == 0.3 and settings["drop.schedule"] == "cosine" and settings["space"] == "tiny"
     assert {type(value) for value in settings.values()} <= {str, int, float, bool}
-    assert not any(key.startswith(("network.fractal", "search.", "data.root")) for key in settings)
-    decisions = {f"cell.{decision.name}" for decision in space.decisions}
-    assert {key for key in settings if key.startswith("cell.")} == decisions
-    tell_settings(kept, experiment, load_space("fractal"), None)
-    assert "network.fractal.dropout" in kept.settings[1][0] or any("fractal" in key for key in kept.settings[1][0])
+    decisions = {f"genotype.{decision.name}" for decision in space.decisions}
+    assert {key for key in settings if key.startswith("genotype.")} == decisions
+    assert not any(key.startswith(("search.", "network.fractal")) for key in settings)
+    tell_settings(kept, experiment, space, None)
+    assert set(settings) - set(kept.settings[1][0]) == decisions
+    changed = experiment.model_copy(update={"drop": experiment.drop.model_copy(update={"survivors": "revive"})})
+    tell_settings(kept, changed, space, None)
+    assert set(kept.settings[2][0]) - set(kept.settings[1][0]) == {"drop.survivors"}
 
 
 def test_a_heat_map_of_nothing_is_refused():
