@@ -1,11 +1,12 @@
 """Writing a file whole or not at all, and telling one file from another."""
 
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     A process that dies in between leaves the old file as it was, and at most a `.partial-` file beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    handle, temporary = _temporary(path.parent)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -31,6 +30,17 @@ def replacing(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _temporary(folder: Path) -> tuple[int, Path]:
+    """A new file, and a handle that holds its lock: `sweep` leaves alone what somebody is writing."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:  # not swept away before it was locked
+            return handle, Path(name)
+        os.close(handle)
 
 
 def sync_folder(folder: Path) -> None:
@@ -43,9 +53,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that died have left behind."""
+    """Remove what writers that died have left behind; the kernel has dropped the locks on that."""
     for stray in folder.rglob(f"{TEMPORARY_PREFIX}*"):
-        stray.unlink(missing_ok=True)
+        with suppress(OSError), stray.open("rb") as file:  # gone already, or locked by who writes it
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stray.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from nasdrop.drop import DropScheduler
 from nasdrop.errors import ConfigError, GenotypeError, InputError, RunFolderError
 from nasdrop.exporters import FORMATS, Facts, card, save_onnx, save_program, save_source, text
-from nasdrop.files import write_text
+from nasdrop.files import replacing, sweep, write_text
 from nasdrop.models.cost import count, latency
 from nasdrop.models.fractal import FractalNet
 from nasdrop.models.network import Network
@@ -157,6 +157,7 @@ def bundle(folder: RunFolder, out: Path) -> tuple[Path, ...]:
     network, shape = load_network(folder)
     genotype = Genotype.read(folder.genotype)
     out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
     files: dict[str, str] = {}
     for name, (ending, _) in FORMATS.items():
         path = out / (TEXT_FILES[name] + ending)
@@ -188,7 +189,8 @@ def _copy_of_run(folder: RunFolder, out: RunFolder) -> dict[str, str]:
         **dict.fromkeys(sorted(folder.sources.iterdir()), "of the search space"),
     }
     for file in copied:
-        shutil.copyfile(file, out.path / file.relative_to(folder.path))
+        with replacing(out.path / file.relative_to(folder.path)) as temporary:
+            shutil.copyfile(file, temporary)
     return {str(file.relative_to(folder.path)): what for file, what in copied.items()}
 
 

@@ -158,7 +158,7 @@ class StudySearch:
         """Queue the cells of trials whose worker is gone; their numbers."""
         lost = retire_lost(self.study, trials, self.roster, patience=_PATIENCE)
         for number in lost:
-            self.observer.note(f"trial {number} was interrupted; its cell goes first")
+            self.observer.note(f"trial {number} was interrupted; its cell, if it had one, goes first")
         return lost
 
     def _queue_unknown(self) -> bool:

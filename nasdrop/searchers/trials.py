@@ -100,7 +100,8 @@ def retire_lost(study: Study, trials: Sequence[FrozenTrial], roster: Roster, pat
     """Queue the cells of trials whose worker is gone, and end those trials; their numbers.
 
     Queueing comes first, so that a kill in between loses no cell. Two processes that retire one trial at once queue its
-    cell twice, which costs a duplicate and no training.
+    cell twice, which costs a duplicate and no training. A duplicate is only ended, and so is a trial that nobody has
+    signed, unless it is a queued one: what it was queued for would be lost with it.
 
     Args:
         study: where to queue them.
@@ -108,7 +109,7 @@ def retire_lost(study: Study, trials: Sequence[FrozenTrial], roster: Roster, pat
         roster: who is gone.
         patience: seconds for which a trial may be without a worker's name, since it is created first and signed next.
     """
-    lost = running(trials)
+    lost = [trial for trial in trials if trial.state is TrialState.RUNNING]
     if not lost:
         return []
     queued, workers = replaced(trials), roster.workers()
@@ -117,9 +118,10 @@ def retire_lost(study: Study, trials: Sequence[FrozenTrial], roster: Roster, pat
         worker = workers.get(trial.user_attrs.get("worker", ""))
         if not (roster.gone(worker) if worker else roster.unchanged(trial.number, "unsigned", patience)):
             continue
-        if worker and trial.number not in queued:
-            deaths = trial.user_attrs.get("deaths", 0) + (not worker.left)
-            study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number, "deaths": deaths})
+        params = trial.params if worker else trial.system_attrs.get("fixed_params")  # of one that was queued itself
+        if params and trial.number not in queued and "duplicate_of" not in trial.user_attrs:
+            deaths = trial.user_attrs.get("deaths", 0) + (worker is not None and not worker.left)
+            study.enqueue_trial(params, user_attrs={"retry_of": trial.number, "deaths": deaths})
         with suppress(UpdateFinishedTrialError):
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         retired.append(trial.number)

@@ -197,7 +197,7 @@ def test_an_interrupted_trial_is_asked_again_first_and_counts_once(path):
         search(path, broken).run()
     notes, evaluator = Notes(), Counting()
     result = search(path, evaluator, notes).run()
-    assert notes.lines == ["trial 5 was interrupted; its cell goes first"]
+    assert notes.lines == ["trial 5 was interrupted; its cell, if it had one, goes first"]
     assert notes.records[0].genotype == broken.last
     assert sum(broken.seen.values()) + sum(evaluator.seen.values()) == 12
     assert 5 not in {record.number for record in result.history}
