@@ -18,6 +18,9 @@ from pydantic_core import ErrorDetails
 
 from nasdrop.errors import ConfigError, suggest
 
+_MOST_TEXT = 1_000_000  # characters of a file
+_DEEPEST = 50  # tables and arrays in each other
+
 Model = TypeVar("Model", bound=BaseModel)
 Tree = dict[str, Any]
 
@@ -40,13 +43,33 @@ def read_toml(path: Path) -> Tree:
         ConfigError: the file is missing, not UTF-8, or not TOML (with line and column).
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MOST_TEXT + 1)
+        if len(text) > _MOST_TEXT:
+            raise ConfigError(f"{path}: must have at most {_MOST_TEXT} characters, got more")
+        return _parsed(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: must be UTF-8 text, got byte {error.object[error.start]:#04x}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {str(error) or 'nested too deeply'}") from None
+    except (ValueError, RecursionError) as error:  # tomllib's own is a ValueError; so is a number of 5,000 digits
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ConfigError(f"{path}: not valid TOML: {reason}") from None
+
+
+def _parsed(text: str) -> Tree:
+    """TOML as a tree that later steps can walk without running out of stack."""
+    tree = tomllib.loads(text)
+    level: list[Any] = [tree]
+    for _ in range(_DEEPEST):
+        level = [child for value in level for child in _children(value)]
+        if not level:
+            return tree
+    raise RecursionError
+
+
+def _children(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 def load(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model:
@@ -135,8 +158,8 @@ def _leaves(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
 
 def _read_value(raw: str) -> Any:
     try:
-        return tomllib.loads(f"value = {raw}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        return _parsed(f"value = {raw}")["value"]
+    except (ValueError, RecursionError):
         pass
     for number in (int, float):  # `.3` is a number to everybody but TOML
         try:

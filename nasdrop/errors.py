@@ -16,6 +16,7 @@ A message reads `<place>: <rule>, got <what was given>`, one line a mistake; an 
 at once.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -62,6 +63,14 @@ class RunFolderError(InputError):
 
 class RunError(NasdropError):
     """The input was right and the run failed."""
+
+
+_PASSWORDS = (re.compile(r"(://[^\s:/@]*):[^\s@]*@"), re.compile(r"(?i)(password|passwd|pwd)=[^\s&'\"]*"))
+
+
+def redacted(text: str) -> str:
+    """A text for eyes and files, without the passwords of URLs in it."""
+    return _PASSWORDS[1].sub(r"\1=***", _PASSWORDS[0].sub(r"\1@", text))
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -211,7 +211,7 @@ class RunFolder:
             return json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunFolderError(f"{path}: damaged: not valid JSON: {error}") from None
 
     def _compare(self, identity: Mapping[str, Mapping[str, Any]]) -> None:

@@ -123,3 +123,23 @@ def test_empty_keys_and_keys_of_several_lines_are_one_line_too(write):
     assert len(caught.value.lines) == 3
     assert all("unknown key" in line and "\n" not in line for line in caught.value.lines)
     assert any("data.a\\nb: unknown key" in line for line in caught.value.lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x = " + "9" * 5000, "not valid TOML"),
+        ("x = " + "[" * 60 + "]" * 60, "nested too deeply"),
+        (".".join(["a"] * 60) + " = 1", "nested too deeply"),
+        ("#" * 1_000_001, "at most 1000000 characters"),
+    ],
+)
+def test_files_that_are_meant_to_hurt_are_refused(tmp_path, text, reason):
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        config.read_toml(tmp_path / "x.toml")
+    assert len(caught.value.lines) == 1
+
+
+def test_an_override_of_5000_digits_is_too_large_for_a_number():
+    assert config.parse_override("a=" + "9" * 5000).value == math.inf  # which no setting takes

@@ -38,3 +38,11 @@ def test_json_is_readable_by_others(tmp_path):
     write_json(path, {"b": 1, "a": [1.5]})
     assert path.read_text() == '{\n  "a": [\n    1.5\n  ],\n  "b": 1\n}\n'
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_what_somebody_writes_is_not_swept_away(tmp_path):
+    with replacing(tmp_path / "a.txt") as temporary:
+        sweep(tmp_path)
+        temporary.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.txt"]

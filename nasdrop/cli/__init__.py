@@ -11,7 +11,7 @@ from importlib import metadata
 
 import click
 
-from nasdrop.errors import NasdropError
+from nasdrop.errors import NasdropError, redacted
 
 # name -> (module, attribute, one line of help)
 COMMANDS = {
@@ -87,11 +87,29 @@ def run(arguments: list[str]) -> int:
         click.echo("Interrupted; what was done is kept. The same command continues it.", err=True)
         return 130
     except NasdropError as error:
-        if "--debug" in arguments:
-            traceback.print_exc()
-        click.echo("\n".join(f"Error: {line}" for line in error.lines), err=True)
+        _tell(error, error.lines, arguments)
         return error.exit_code
     except BrokenPipeError:  # `nasdrop show ... | head`
         sys.stderr.close()
         return 0
+    except Exception as error:  # noqa: BLE001 - a disk, a memory, a user's own code, or a mistake of ours: one line too
+        _tell(error, [_unforeseen(error)], arguments)
+        return 1
     return 0
+
+
+def _tell(error: Exception, lines: Sequence[str], arguments: Sequence[str]) -> None:
+    if "--debug" in arguments:
+        click.echo(redacted("".join(traceback.format_exception(error))), err=True)
+    click.echo("\n".join(f"Error: {redacted(line)}" for line in lines), err=True)
+
+
+def _unforeseen(error: Exception) -> str:
+    """One line for an error that nobody has put into words."""
+    reason = " ".join(str(error).split())[:300] or "no detail"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in reason.lower()):
+        return f"out of memory: {reason}"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{place.filename}: line {place.lineno}: {type(error).__name__}: {reason}; `nasdrop --debug ...` tells more"

@@ -4,9 +4,11 @@ Evaluators know no study; whoever asks decides when to stop, by raising in `repo
 """
 
 import math
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from nasdrop.beside import Chosen
@@ -177,7 +179,7 @@ class TrainingEvaluator:
     def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
         """Train and score; see Evaluator. Settings beside the cell that do not fit each other fail it."""
         metric = self.training.experiment.train.metric
-        with failing_alone(*self._own_mistakes):
+        with failing_alone(*self._own_mistakes, own=bool(self.training.space.own_operations)):
             outcome = self.training.run(
                 genotype,
                 label=f"trial-{self.training.key(genotype)}",
@@ -189,7 +191,7 @@ class TrainingEvaluator:
 
     def cost(self, genotype: Genotype, name: str) -> float:
         """Of the cell's network; see NetworkCosts."""
-        with failing_alone(*self._own_mistakes):
+        with failing_alone(*self._own_mistakes, own=bool(self.training.space.own_operations)):
             return self._costs(genotype, name)
 
     def under(self, chosen: Chosen) -> "TrainingEvaluator":
@@ -198,21 +200,34 @@ class TrainingEvaluator:
 
 
 @contextmanager
-def failing_alone(*kinds: type[NasdropError]) -> Iterator[None]:
+def failing_alone(*kinds: type[NasdropError], own: bool = False) -> Iterator[None]:
     """Inside, what is wrong with this cell alone is raised as such.
 
     Args:
         kinds: further errors that are of this cell alone.
+        own: cells may hold a user's own operations, whose errors are the cell's.
 
     Raises:
-        Failed: the cell diverges, or does not fit into memory, or one of `kinds`.
+        Failed: the cell diverges, does not fit into memory, holds an operation that raises, or one of `kinds`.
     """
     alone: tuple[type[NasdropError], ...] = (DivergedError, *kinds)
     try:
         yield
     except alone as error:
         raise Failed(str(error)) from error
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "memory" in str(error).lower():
-            raise Failed(f"out of memory: {str(error).splitlines()[0] if str(error) else 'no detail'}") from error
+    except (Pruned, Stopped, NasdropError, OSError):
         raise
+    except Exception as error:
+        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error).lower()):
+            raise Failed(f"out of memory: {str(error).splitlines()[0] if str(error) else 'no detail'}") from error
+        if own:
+            raise _raised(error) from error
+        raise
+
+
+def _raised(error: Exception) -> Failed:
+    """What a user's operation has raised, and where."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return Failed(
+        f"{Path(place.filename).name}, line {place.lineno}: {type(error).__name__}: {' '.join(str(error).split())}"
+    )

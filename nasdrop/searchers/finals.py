@@ -9,6 +9,7 @@ import random
 import statistics
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from nasdrop.searchers.training import Outcome, Training
 from nasdrop.searchers.trainings import Trainings
 from nasdrop.settings import FinalSettings
 from nasdrop.space import Genotype
-from nasdrop.train import EpochReport
+from nasdrop.train import DivergedError, EpochReport
 
 BEST = "best cell"
 
@@ -132,6 +133,7 @@ def train_finals(
 
     Raises:
         Stopped: a training was ended.
+        DivergedError: a loss is NaN or infinite; what was trained before is kept.
     """
     epochs, todo = training.experiment.train.epochs, jobs(training, wanted)
 
@@ -145,17 +147,27 @@ def train_finals(
             if not mine or key in store.known():
                 continue
             observer.training_started(training_label(candidate, seed), number, len(todo))
-            outcome = training.run(
-                candidate.genotype,
-                label=f"final-{key}",
-                epochs=epochs,
-                seed=seed,
-                drop=candidate.drop,
-                on_epoch=ended,
-            )
+            with _named(training_label(candidate, seed)):
+                outcome = training.run(
+                    candidate.genotype,
+                    label=f"final-{key}",
+                    epochs=epochs,
+                    seed=seed,
+                    drop=candidate.drop,
+                    on_epoch=ended,
+                )
             trained(candidate, seed, outcome)
             store.add(key, _result(candidate, seed, outcome))
         observer.training_ended(outcome.accuracy, outcome.seconds)
+
+
+@contextmanager
+def _named(label: str) -> Iterator[None]:
+    """Say of a training that diverges which one it is."""
+    try:
+        yield
+    except DivergedError as error:
+        raise DivergedError(*(f"{label}: {line}" for line in error.lines)) from error
 
 
 def training_label(candidate: Candidate, seed: int) -> str:

@@ -42,6 +42,7 @@ class InheritedEvaluator:
         self, training: Training, supernet: SuperNet, settings: InheritedSettings, latency_batch: int = 1
     ) -> None:
         self._costs = NetworkCosts(training.discrete(), latency_batch)
+        self._own = bool(training.space.own_operations)
         self.score = InheritedScore(
             supernet,
             training.data,
@@ -53,7 +54,7 @@ class InheritedEvaluator:
 
     def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
         """Score; see Evaluator."""
-        with failing_alone():
+        with failing_alone(own=self._own):
             score = self.score(genotype)
         if not math.isfinite(score.loss):
             raise Failed(f"its loss must be finite, got {score.loss}")
@@ -61,7 +62,7 @@ class InheritedEvaluator:
 
     def cost(self, genotype: Genotype, name: str) -> float:
         """Of the network that the cell will be trained in; see NetworkCosts."""
-        with failing_alone():
+        with failing_alone(own=self._own):
             return self._costs(genotype, name)
 
 

@@ -34,7 +34,7 @@ class Worker:
         birth: when the kernel started the process; a number used twice differs here. Empty: unknown.
         device: where it computes.
         joined: seconds since 1970, by its own clock.
-        seen: likewise, of its last sign of life.
+        seen: likewise, of its last sign of life: `joined`, and the time that has passed since.
         left: it has signed off; what it was working on is free.
     """
 
@@ -106,7 +106,12 @@ class Roster:
         worker = Worker.this(device)
         self._write(worker)
         over = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(worker, over), name="heartbeat", daemon=True)
+        started = self.clock()
+
+        def now() -> float:  # of a clock that nobody sets, or a jump of the other one would be counted as work
+            return worker.joined + self.clock() - started
+
+        thread = threading.Thread(target=self._beat, args=(worker, over, now), name="heartbeat", daemon=True)
         thread.start()
         try:
             yield worker
@@ -114,12 +119,12 @@ class Roster:
             over.set()
             thread.join(timeout=1)  # it may be waiting for a storage that is away
             with suppress(NasdropError):  # who cannot sign off is found to be gone
-                self._write(replace(worker, seen=time.time(), left=True))
+                self._write(replace(worker, seen=now(), left=True))
 
-    def _beat(self, worker: Worker, over: threading.Event) -> None:
+    def _beat(self, worker: Worker, over: threading.Event, now: Callable[[], float]) -> None:
         while not over.wait(self.interval):
             with suppress(NasdropError):  # the worker meets the same trouble, and tells it
-                self._write(replace(worker, seen=time.time()))
+                self._write(replace(worker, seen=now()))
 
     def _write(self, worker: Worker) -> None:
         self.study.set_user_attr(f"{_PREFIX}{worker.name}", asdict(worker))

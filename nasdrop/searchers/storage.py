@@ -13,17 +13,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.study import StudyDirection
-from sqlalchemy import NullPool, create_engine, func, select
-from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy import NullPool, create_engine, func, make_url, select
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 from nasdrop import config
-from nasdrop.errors import InputError, RunError, RunFolderError
+from nasdrop.errors import InputError, RunError, RunFolderError, redacted
 from nasdrop.files import digest, write_json
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.journal import open_journal, repair
@@ -34,6 +33,7 @@ Place = Path | str
 """A journal's path, or a database URL such as postgresql+psycopg://user@host/name."""
 
 EXPERIMENT = "experiment.toml"
+_SECRETS = ("password", "passwd", "pwd", "sslpassword")  # that a URL's query may hold
 _LOCK = 0x6E617364726F70  # "nasdrop": the key of PostgreSQL's advisory lock
 _LONGEST_OUTAGE = 600.0  # seconds
 _LONGEST_PAUSE = 5.0  # seconds between two attempts
@@ -83,7 +83,7 @@ def place_of(folder: RunFolder, experiment: Experiment) -> tuple[Place, str]:
     Raises:
         RunFolderError: a database is given for a run whose study is in a journal.
     """
-    known = folder.read_json(folder.storage) if folder.storage.exists() else {}
+    known = _place_known(folder)
     url = folder.database or known.get("url", "")
     if not url:
         return folder.journal, experiment.name
@@ -95,6 +95,14 @@ def place_of(folder: RunFolder, experiment: Experiment) -> tuple[Place, str]:
         known = {"url": without_password(url), "study": f"{experiment.name}-{digest(what)[:8]}"}
         write_json(folder.storage, known)
     return url, known["study"]
+
+
+def _place_known(folder: RunFolder) -> dict[str, str]:
+    """What a run folder says of its study's database; empty if nothing."""
+    known = folder.read_json(folder.storage) if folder.storage.exists() else {}
+    if not isinstance(known, dict) or not all(isinstance(value, str) for value in known.values()):
+        raise RunFolderError(f"{folder.storage}: damaged: must hold texts, url and study")
+    return known
 
 
 def publish(study: optuna.Study, folder: RunFolder, experiment: Experiment) -> None:
@@ -124,8 +132,10 @@ def fetch(url: str, name: str, out: Path | None) -> RunFolder:
     folder = RunFolder(out or Path("runs") / name, database=url)
     with tempfile.TemporaryDirectory() as scratch:
         paths = {}
-        for file, text in {EXPERIMENT: attributes["experiment"], **attributes["sources"]}.items():
-            paths[file] = Path(scratch) / Path(file).name
+        for file, text in {**attributes["sources"], EXPERIMENT: attributes["experiment"]}.items():
+            if Path(file).name != file or file in ("", ".", ".."):
+                raise RunFolderError(f"study {name!r}: a source must be a plain name of a file, got {file!r}")
+            paths[file] = Path(scratch) / file
             paths[file].write_text(text)
         experiment = config.load(Experiment, paths.pop(EXPERIMENT))
         folder.claim(experiment, paths)
@@ -172,11 +182,15 @@ def _alone(url: str) -> Iterator[None]:
 
 def without_password(url: str) -> str:
     """A URL that may be shown and written down; the driver takes the password from PGPASSWORD or ~/.pgpass."""
-    parts = urlsplit(url)
-    if parts.password is None:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return redacted(url)
+    secrets = [key for key in parsed.query if key.lower() in _SECRETS]
+    if parsed.password is None and not secrets:
         return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}" if parts.username else host))
+    bare = parsed._replace(password=None, username=parsed.username or None).difference_update_query(secrets)
+    return bare.render_as_string(hide_password=False)
 
 
 class _Patient:

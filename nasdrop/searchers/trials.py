@@ -51,12 +51,14 @@ def turned_away(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.PRUNED and over_limit(trial)
 
 
-def running(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials that are under way and may yet count."""
-    return [trial for trial in trials if trial.state is TrialState.RUNNING and "duplicate_of" not in trial.user_attrs]
+def running(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials that are under way and may yet count: neither replaced nor a duplicate."""
+    again = replaced(trials)
+    under_way = (trial for trial in trials if trial.state is TrialState.RUNNING and trial.number not in again)
+    return [trial for trial in under_way if "duplicate_of" not in trial.user_attrs]
 
 
-def ahead(trials: Iterable[FrozenTrial], number: int) -> list[FrozenTrial]:
+def ahead(trials: Sequence[FrozenTrial], number: int) -> list[FrozenTrial]:
     """Trials under way before which trial `number` gives way: lower ones, and those whose cell is settled."""
     return [trial for trial in running(trials) if trial.number < number or "genotype" in trial.user_attrs]
 

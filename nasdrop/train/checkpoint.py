@@ -2,6 +2,8 @@
 
 import io
 import pickle
+import pickletools
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +18,20 @@ from nasdrop.errors import RunError, RunFolderError
 from nasdrop.files import replacing
 
 # What torch's reader raises on damaged bytes.
-_DAMAGE = (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+)
+# What torch.save calls by name to write tensors of plain kinds, and dicts in order.
+_CALLED = re.compile(r"torch._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage|collections OrderedDict")
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
@@ -40,10 +55,17 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            inflated = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
-            broken = archive.testzip()
-        if inflated or broken:
-            raise RunFolderError(f"{path}: damaged: {broken or inflated[0]} is not what was written")
+            members = archive.infolist()
+            wrong = [info.filename for info in members if info.compress_type != zipfile.ZIP_STORED]
+            if not wrong and sum(info.file_size for info in members) > path.stat().st_size:  # they overlap
+                wrong = [members[0].filename]
+            if not wrong and (broken := archive.testzip()):
+                wrong = [broken]
+            for info in members if not wrong else ():
+                if info.filename.endswith("data.pkl"):
+                    _refuse_calls(path, archive.read(info))
+        if wrong:
+            raise RunFolderError(f"{path}: damaged: {wrong[0]} is not what was written")
         state = torch.load(path, map_location=device, weights_only=True)
     except RunFolderError:
         raise
@@ -54,6 +76,14 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     if not isinstance(state, dict):
         raise RunFolderError(f"{path}: no checkpoint: must hold a dict, got {type(state).__name__}")
     return state
+
+
+def _refuse_calls(path: Path, program: bytes) -> None:
+    """Refuse a pickle that calls what our checkpoints never call, such as a bytearray of a terabyte."""
+    for operation, argument, _ in pickletools.genops(program):
+        named = operation.name in ("GLOBAL", "INST", "STACK_GLOBAL")
+        if named and (operation.name != "GLOBAL" or not _CALLED.fullmatch(str(argument))):
+            raise RunFolderError(f"{path}: damaged or no checkpoint (it calls {argument or 'what it computes'})")
 
 
 def load_own(path: Path, identity: Mapping[str, Any], what: str, device: torch.device | str = "cpu") -> dict[str, Any]:

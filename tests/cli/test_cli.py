@@ -447,3 +447,24 @@ def test_a_fractal_is_shown_and_drawn(nasdrop, fractal_folder, tmp_path):
     assert code == 0 and "global_share" in out and "block" in out
     assert (tmp_path / "block.svg").read_text().startswith("<svg")
     assert nasdrop("show", "fractal")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left on device", "run/x"), "Error: run/x: No space left on device"),
+        (MemoryError(), "Error: out of memory: no detail"),
+        (RuntimeError("[enforce fail] not enough memory:\n you tried"), "Error: out of memory: [enforce fail] not"),
+        (TypeError("a mistake"), "TypeError: a mistake; `nasdrop --debug ...` tells more"),
+        (ValueError("postgresql://me:secret@host/db?password=secret"), "postgresql://me@host/db?password=***"),
+    ],
+)
+def test_what_nobody_foresaw_is_one_line_without_a_traceback(nasdrop, monkeypatch, error, line):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr("nasdrop.cli.info.load_experiment", fails)
+    code, _, err = nasdrop("config", "show", "digits")
+    assert code == 1 and err.count("\n") == 1 and line in err and "secret" not in err
+    _, _, err = nasdrop("--debug", "config", "show", "digits")
+    assert "Traceback" in err and "secret" not in err

@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def prepare(inputs: Path) -> None:
     inputs.mkdir(parents=True, exist_ok=True)
     (inputs / "small.toml").write_text(SPACE)
     for name, text in EXPERIMENTS.items():
-        (inputs / f"{name}.toml").write_text(text.replace("{inputs}", str(inputs)).replace("{{", "{").replace("}}", "}"))
+        (inputs / f"{name}.toml").write_text(text.replace("INPUTS", str(inputs)))
     rows = ["arch,valid_accuracy,parameters"]
     for number, (a, b, c) in enumerate(product(OPERATIONS, repeat=3)):
         rows.append(f"|{a}~0|+|{b}~0|{c}~1|,{50 + (37 * number % 125) / 4},{number + 1}")
@@ -81,20 +81,20 @@ final = {{seeds = {seeds}, random_cells = 0, without_drop = false, genotype = ""
 """
 _STUDY = 'epochs = 2\npruner = "none"\nsampler = "random"\n'
 _GRADIENT = 'kind = "gradient"\nchannels = 2\nnum_cells = 3\n'
-_TABLE = 'evaluator = "table"\ntable = {{name = "{inputs}/table.csv", value = "valid_accuracy"}}\n'
+_TABLE = 'evaluator = "table"\ntable = {name = "INPUTS/table.csv", value = "valid_accuracy"}\n'
 EXPERIMENTS = {
-    "table": EXPERIMENT.format(inputs="{inputs}", epochs=1, seeds=0, search=_STUDY + _TABLE + "trials = 12"),
-    "study": EXPERIMENT.format(inputs="{inputs}", epochs=1, seeds=1, search=_STUDY + "trials = 3"),
-    "workers": EXPERIMENT.format(inputs="{inputs}", epochs=1, seeds=2, search=_STUDY + "trials = 4"),
+    "table": EXPERIMENT.format(inputs="INPUTS", epochs=1, seeds=0, search=_STUDY + _TABLE + "trials = 12"),
+    "study": EXPERIMENT.format(inputs="INPUTS", epochs=1, seeds=1, search=_STUDY + "trials = 3"),
+    "workers": EXPERIMENT.format(inputs="INPUTS", epochs=1, seeds=2, search=_STUDY + "trials = 4"),
     "gradient": EXPERIMENT.format(
-        inputs="{inputs}", epochs=1, seeds=0, search=_GRADIENT + "epochs = 2\nbatch_size = 8\ncheckpoint_steps = 1"
+        inputs="INPUTS", epochs=1, seeds=0, search=_GRADIENT + "epochs = 2\nbatch_size = 8\ncheckpoint_steps = 1"
     ),
     "train": EXPERIMENT.format(
-        inputs="{inputs}", epochs=4, seeds=1,
+        inputs="INPUTS", epochs=4, seeds=1,
         search=_GRADIENT + 'strategy = "one_shot"\nepochs = 1\nbatch_size = 16\ncells = 1',
     ),
 }  # fmt: skip
-"""Experiments, of a few images each; `{inputs}` is filled in."""
+"""Experiments, of a few images each; INPUTS stands for the folder of the files."""
 
 
 # ---- studies ----------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def check_study(folder: Path, whole: Path, known: dict[str, Any]) -> Iterator[st
     values = known.setdefault("values", {})
     for trial in (*kept, *counted(trials_of(whole))):
         if trial.state is TrialState.COMPLETE:
-            before = values.setdefault(trial.user_attrs["canonical"], trial.values)
+            before = values.setdefault(trial.user_attrs["genotype"], trial.values)
             if before != trial.values:
                 yield f"trial {trial.number}: {trial.values} here, {before} elsewhere"
     best = max((trial.values[0] for trial in kept if trial.state is TrialState.COMPLETE), default=math.nan)

@@ -44,11 +44,11 @@ def test_a_worker_that_fails_signs_off_too(roster):
     assert all(worker.left for worker in roster.workers().values())
 
 
-def test_the_heart_beats(roster):
+def test_the_heart_beats(roster, clock):
     roster.interval = 0.001
     with roster.joined() as worker:
         while roster.workers()[worker.name].seen == worker.seen:
-            pass
+            clock.now += 1
 
 
 def test_a_process_of_this_machine_is_gone_when_it_is_over(roster):
@@ -79,3 +79,11 @@ def test_a_worker_elsewhere_is_gone_after_the_grace_period_without_a_sign(roster
     assert not roster.gone(worker)  # it has shown a sign in between
     clock.now += 601
     assert roster.gone(worker)
+
+
+def test_a_clock_that_jumps_is_not_counted_as_work(roster, clock, monkeypatch):
+    with roster.joined():
+        clock.now += 5
+        monkeypatch.setattr("nasdrop.searchers.roster.time.time", lambda: 86_400.0 * 365 * 90)
+    (entry,) = roster.workers().values()
+    assert entry.seconds == pytest.approx(5) and entry.left

@@ -90,6 +90,9 @@ def test_every_method_of_a_storage_is_forwarded():
         ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
         ("postgresql+psycopg://:secret@host/db", "postgresql+psycopg://host/db"),
         ("sqlite:///x.db", "sqlite:///x.db"),
+        ("postgresql+psycopg://me:a/b#c@host/db", "postgresql+psycopg://me@host/db"),
+        ("postgresql+psycopg://me@host/db?password=secret&x=1", "postgresql+psycopg://me@host/db?x=1"),
+        ("postgresql+psycopg://me:secret@host:port/db", "postgresql+psycopg://me@host:port/db"),
     ],
 )
 def test_no_password_is_shown(url, shown):
@@ -158,3 +161,21 @@ def test_a_missing_journal_is_not_made(tmp_path):
     with pytest.raises(RunFolderError, match="no such study"):
         find_study(tmp_path / "study.journal", "a")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("file", ["../my_ops.py", "/tmp/my_ops.py", "a/b.py", "..", ""])
+def test_sources_of_a_study_cannot_leave_their_folder(tmp_path, file):
+    place = f"sqlite:///{tmp_path / 'x.db'}"
+    study = open_study(place, "s", Silent())
+    study.set_user_attr("experiment", 'name = "x"')
+    study.set_user_attr("sources", {file: "evil"})
+    with pytest.raises(RunFolderError, match="a source must be a plain name of a file"):
+        fetch(place, "s", tmp_path / "run")
+    assert {path.name for path in tmp_path.iterdir()} == {"x.db"}
+
+
+@pytest.mark.parametrize("text", ["[]", '{"url": 1}', "null"])
+def test_a_damaged_note_of_the_storage_is_refused(tmp_path, text):
+    (tmp_path / "storage.json").write_text(text)
+    with pytest.raises(RunFolderError, match=r"storage.json: damaged"):
+        place_of(RunFolder(tmp_path), Experiment(name="x"))

@@ -318,3 +318,21 @@ def test_costs_are_told_once_a_cell_also_after_an_interruption(path):
     charged = broken.charged + evaluator.charged
     assert set(charged.values()) == {1} and {name for _, name in charged} == {"parameters", "skips"}
     assert all(record.parameters == 7 for record in result.history)
+
+
+def test_the_last_trial_of_the_budget_is_asked_again_too(tmp_path):
+    """A lost trial does not take the place of its own retry."""
+
+    class Interrupted(Counting):
+        def __call__(self, genotype, report):
+            if sum(self.seen.values()) == 11:
+                self.last = genotype
+                raise KeyboardInterrupt
+            return super().__call__(genotype, report)
+
+    broken = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "study.journal", broken).run()
+    result = search(tmp_path / "study.journal", Counting()).run()
+    kept = [record.genotype for record in result.history if record.outcome != "duplicate"]
+    assert len(kept) == 12 and broken.last in kept

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nasdrop.searchers.roster import Roster
-from nasdrop.searchers.trials import ahead, counted, finished, holder, retire_lost
+from nasdrop.searchers.trials import ahead, counted, finished, holder, retire_lost, running
 
 CELL = {"canonical": "cell"}
 SETTLED = CELL | {"genotype": "{}"}
@@ -118,3 +118,32 @@ def test_a_trial_without_a_worker_is_lost_after_a_while(study):
     now[0] = 31
     assert retire_lost(study, study.trials, roster, patience=30) == [0]
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]  # it had drawn nothing, so nothing is queued
+
+
+def test_a_queued_trial_that_was_killed_before_it_was_signed_is_queued_again(study):
+    now = [0.0]
+    roster = Roster(study, clock=lambda: now[0])
+    study.enqueue_trial({"edge": "b"}, user_attrs={"retry_of": 7, "deaths": 1})
+    study.ask()  # and its worker is killed here
+    assert retire_lost(study, study.trials, roster, patience=30) == []
+    now[0] = 31
+    assert retire_lost(study, study.trials, roster, patience=30) == [0]
+    again = study.ask({"edge": optuna.distributions.CategoricalDistribution(("a", "b"))})
+    assert again.params == {"edge": "b"} and again.user_attrs == {"retry_of": 0, "deaths": 1}
+
+
+def test_a_duplicate_whose_worker_was_killed_is_ended_and_not_queued(study):
+    roster = Roster(study)
+    with roster.joined() as worker:
+        trial = study.ask()
+        trial.set_user_attr("worker", worker.name)
+        trial.set_user_attr("duplicate_of", 3)
+    retire_lost(study, study.trials, roster, patience=30)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+
+
+def test_what_was_replaced_is_not_under_way(study):
+    """Killed between queueing a cell again and ending its trial: it must not take the place of its own retry."""
+    study.ask()
+    study.enqueue_trial({}, user_attrs={"retry_of": 0})
+    assert running(study.trials) == []
