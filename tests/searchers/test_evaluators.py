@@ -25,8 +25,9 @@ GENOTYPE = Genotype.read("DARTS_V2")
 class Training:
     """Stands for a training of three epochs that may end early."""
 
-    def __init__(self, error=None, metric="accuracy"):
+    def __init__(self, error=None, metric="accuracy", own=()):
         self.error, self.asked, self.scores, self.chosen = error, None, {}, {}
+        self.space = SimpleNamespace(own_operations=own)
         self.experiment = Experiment(name="x", train={"metric": metric})
 
     def key(self, genotype):
@@ -155,3 +156,18 @@ def test_a_function_of_the_users_own():
     assert evaluator.known_costs is None and math.isnan(evaluator.cost(GENOTYPE, "parameters"))
     with pytest.raises(Failed, match="must be finite, got nan"):
         FunctionEvaluator(lambda genotype, report: float("nan"))(GENOTYPE, print)
+
+
+@pytest.mark.parametrize("error", [TypeError("no such\nthing"), RuntimeError("shapes differ"), KeyError("x")])
+def test_an_operation_of_the_users_own_that_raises_fails_its_cell(error):
+    with pytest.raises(Failed, match=rf"test_evaluators.py, line \d+: {type(error).__name__}: \S+") as caught:
+        TrainingEvaluator(Training(error, own=("mine",)), epochs=3, seed=5)(GENOTYPE, lambda *epoch: None)
+    assert len(caught.value.lines) == 1 and "\n" not in str(caught.value)
+    with pytest.raises(type(error)):  # where all operations are ours it is a mistake of ours
+        TrainingEvaluator(Training(error), epochs=3, seed=5)(GENOTYPE, lambda *epoch: None)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), Pruned(), DataError("gone")])
+def test_what_is_not_the_cells_fault_passes_through(error):
+    with pytest.raises(type(error)):
+        TrainingEvaluator(Training(error, own=("mine",)), epochs=3, seed=5)(GENOTYPE, lambda *epoch: None)
