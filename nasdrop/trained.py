@@ -11,7 +11,7 @@ from torch import nn
 
 from nasdrop.drop import DropScheduler
 from nasdrop.errors import ConfigError, GenotypeError, InputError, RunFolderError
-from nasdrop.exporters import FORMATS, Facts, card, save_onnx, save_program, save_source, text
+from nasdrop.exporters import FORMATS, PICTURE, Facts, card, export, save_onnx, save_program, save_source, text
 from nasdrop.files import replacing, sweep, write_text
 from nasdrop.models.cost import count, latency
 from nasdrop.models.fractal import FractalNet
@@ -166,6 +166,7 @@ def bundle(folder: RunFolder, out: Path) -> tuple[Path, ...]:
             files[path.name] = f"the cell as {name}"
         except GenotypeError as error:
             files[path.name] = LEFT_OUT + str(error)
+    files[export(genotype, out / f"cell.{PICTURE}").name] = f"the cell as {PICTURE}"
     for name, (ending, what) in NETWORK_FILES.items():
         try:
             written = export_network(folder, name, out / f"network{ending}")

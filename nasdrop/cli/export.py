@@ -1,6 +1,7 @@
 """`nasdrop export`: a run's cell as a text or a picture, its network with trained weights."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -8,7 +9,11 @@ from click.core import ParameterSource
 from nasdrop.errors import InputError
 from nasdrop.run_folder import RunFolder
 
+if TYPE_CHECKING:
+    from nasdrop.space import Genotype
+
 TEXTS = ("json", "darts", "nas-bench-201", "svg", "dot", "mermaid")
+PICTURE = "png"
 NETWORKS = {"pt2": ".pt2", "onnx": ".onnx", "source": ".py"}
 """Formats of networks -> ending of the file."""
 NEXT = {
@@ -20,7 +25,7 @@ NEXT = {
 
 @click.command()
 @click.argument("source")
-@click.option("--format", "name", type=click.Choice((*TEXTS, *NETWORKS)), default="json", show_default=True)
+@click.option("--format", "name", type=click.Choice((*TEXTS, PICTURE, *NETWORKS)), default="json", show_default=True)
 @click.option("--all", "everything", is_flag=True, help="Write every format and a model card into a folder, --out.")
 @click.option("--column", help="Of a fractal run: one column alone, by its number from 0, deepest or shallowest.")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; texts go to stdout without it.")
@@ -33,7 +38,7 @@ def export(
     column: str | None,
     out: Path | None,
 ) -> None:
-    """Write SOURCE (a run folder; for texts also a genotype or a published name) in a form that others read."""
+    """Write SOURCE (a run folder; for texts and pictures also a genotype or a published name) as others read it."""
     if everything:
         if column is not None or context.get_parameter_source("name") is not ParameterSource.DEFAULT:
             raise InputError("--all: writes every format of the whole network, got --format or --column as well")
@@ -52,12 +57,23 @@ def export(
 
     folder = RunFolder(Path(source))
     genotype = Genotype.read(str(folder.genotype) if folder.path.is_dir() else source)
+    if name == PICTURE:
+        _export_picture(genotype, out or (folder.path if folder.path.is_dir() else Path()) / "cell.png", source)
+        return
     content = text(genotype, name)
     if out is None:
         click.echo(content, nl=False)
     else:
         write_text(out, content)
         click.echo(f"wrote  {out}\nnext   nasdrop show {source}", err=True)
+
+
+def _export_picture(genotype: "Genotype", out: Path, source: str) -> None:
+    from nasdrop.exporters import export as write
+
+    if out.suffix != f".{PICTURE}":
+        raise InputError(f"--out: must end in .{PICTURE}, got {out.name!r}")
+    click.echo(f"wrote  {write(genotype, out)}\nnext   nasdrop show {source}", err=True)
 
 
 def _run_folder(source: str, option: str) -> RunFolder:

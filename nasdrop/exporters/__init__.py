@@ -4,10 +4,11 @@ from nasdrop.exporters.card import Facts, card
 from nasdrop.exporters.onnx import save_onnx
 from nasdrop.exporters.program import export_program, random_operations, save_program
 from nasdrop.exporters.source import save_source, source
-from nasdrop.exporters.texts import FORMATS, export, text
+from nasdrop.exporters.texts import FORMATS, PICTURE, export, text
 
 __all__ = [
     "FORMATS",
+    "PICTURE",
     "Facts",
     "card",
     "export",

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nasdrop.errors import InputError, suggest
-from nasdrop.files import write_text
+from nasdrop.files import replacing, write_text
 from nasdrop.space import Genotype
+from nasdrop.view.cell_png import cell_png
 from nasdrop.view.cell_svg import genotype_svg
 from nasdrop.view.cell_text import genotype_dot, genotype_mermaid
 
@@ -18,19 +19,25 @@ FORMATS: dict[str, tuple[str, Callable[[Genotype], str]]] = {
     "mermaid": (".mmd", genotype_mermaid),
 }
 """Format -> (file ending, writer)."""
+PICTURE = "png"
+"""The one format of a genotype that is no text."""
 
 
 def export(genotype: Genotype, path: Path) -> Path:
-    """Write a genotype to a file; the ending chooses the format: .json, .svg, .dot, .mmd, or .txt for the DARTS text.
+    """Write a genotype to a file; the ending chooses: .json, .svg, .png, .dot, .mmd, or .txt for the DARTS text.
 
     Raises:
         InputError: the ending means no format.
         GenotypeError: the format cannot express this genotype.
     """
-    endings = {ending: name for name, (ending, _) in reversed(FORMATS.items())}
+    endings = {ending: name for name, (ending, _) in reversed(FORMATS.items())} | {f".{PICTURE}": PICTURE}
     if path.suffix not in endings:
         raise InputError(f"{path}: no format has this ending, got {path.suffix!r}; {suggest(path.suffix, endings)}")
-    write_text(path, text(genotype, endings[path.suffix]))
+    if endings[path.suffix] != PICTURE:
+        write_text(path, text(genotype, endings[path.suffix]))
+        return path
+    with replacing(path) as temporary:
+        temporary.write_bytes(cell_png(genotype))
     return path
 
 

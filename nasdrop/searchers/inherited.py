@@ -43,6 +43,7 @@ class InheritedEvaluator:
     ) -> None:
         self._costs = NetworkCosts(training.discrete(), latency_batch)
         self._own = bool(training.space.own_operations)
+        self._metric = training.experiment.train.metric
         self.score = InheritedScore(
             supernet,
             training.data,
@@ -58,7 +59,7 @@ class InheritedEvaluator:
             score = self.score(genotype)
         if not math.isfinite(score.loss):
             raise Failed(f"its loss must be finite, got {score.loss}")
-        return Evaluation(score.accuracy, {"loss": score.loss})
+        return Evaluation(score.value(self._metric), {"loss": score.loss, "accuracy": score.accuracy})
 
     def cost(self, genotype: Genotype, name: str) -> float:
         """Of the network that the cell will be trained in; see NetworkCosts."""

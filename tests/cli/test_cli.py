@@ -96,6 +96,20 @@ def test_export_texts(nasdrop, run_folder, tmp_path, name):
     assert (tmp_path / "x").read_text() == out
 
 
+def test_export_a_picture(nasdrop, run_folder, tmp_path, monkeypatch):
+    from PIL import Image
+
+    code, _, err = nasdrop("export", "DARTS_V2", "--format", "png", "--out", tmp_path / "x.png")
+    assert code == 0 and f"wrote  {tmp_path / 'x.png'}" in err
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.format == "PNG" and min(picture.size) > 200
+    monkeypatch.chdir(tmp_path)
+    code, _, _ = nasdrop("export", run_folder, "--format", "png")
+    assert code == 0 and (run_folder / "cell.png").is_file()
+    code, _, err = nasdrop("export", "DARTS_V2", "--format", "png", "--out", tmp_path / "x.jpg")
+    assert code == 2 and "must end in .png" in err
+
+
 def test_export_published_text(nasdrop):
     code, out, _ = nasdrop("export", "DARTS_V2", "--format", "darts")
     assert code == 0 and Genotype.read(out) == Genotype.read("DARTS_V2")
@@ -151,6 +165,7 @@ def test_a_bundle_holds_every_format_and_a_card_that_says_what_they_are(nasdrop,
     assert code == 0 and "MODEL_CARD.md" in err
     files = {path.name for path in (tmp_path / "bundle").iterdir()}
     assert files == {"MODEL_CARD.md", "genotype.json", "genotype-darts.txt", "cell.svg", "cell.dot", "cell.mmd"} | {
+        "cell.png",
         "network.pt2", "network.onnx", "network.py", "network.pt", "weights.safetensors", "experiment.toml",
         "sources",
     }  # fmt: skip

@@ -115,6 +115,10 @@ def test_a_value_is_the_accuracy_with_inherited_weights_and_the_cost_is_of_the_f
         cost = training.cost(cell)
         assert evaluator.cost(cell, "parameters") == cost.parameters
         assert evaluator.cost(cell, "multiply_adds") == cost.multiply_adds
+    wanted = training.experiment.train.model_copy(update={"metric": "macro_f1"})
+    other = replace(training, experiment=training.experiment.model_copy(update={"train": wanted}))
+    evaluator = InheritedEvaluator(other, supernet, SUPERNET.model_copy(update={"score_images": 100}))
+    assert evaluator(cell, None).value == expected.metrics["macro_f1"]
 
 
 def test_a_score_that_is_no_number_fails_its_cell(training):
