@@ -22,6 +22,7 @@ from nasdrop.files import write_json, write_text
 from nasdrop.run_folder import RunFolder, default_path, set_aside
 from nasdrop.searchers.costs import NetworkCosts
 from nasdrop.searchers.evaluators import Evaluator, Function, FunctionEvaluator, TableEvaluator, TrainingEvaluator
+from nasdrop.searchers.fidelity import ladder_text
 from nasdrop.searchers.finals import BEST, Candidate, FinalScore, candidates, check, final_rows, train_finals
 from nasdrop.searchers.goals import check_goals, limits_text
 from nasdrop.searchers.gradient.part import build_supernet
@@ -204,7 +205,8 @@ def evaluator_of(
     if settings.evaluator == "inherited":
         supernet = trained_supernet(training, settings.supernet, observer, stop)
         return InheritedEvaluator(training, supernet, settings.supernet, settings.latency_batch)
-    return TrainingEvaluator(training, settings.epochs, training.experiment.seed, settings.latency_batch)
+    seed, batch = training.experiment.seed, settings.latency_batch
+    return TrainingEvaluator(training, settings.epochs, seed, batch, settings.fidelity)
 
 
 def write_cell(result: SearchResult, folder: RunFolder) -> None:
@@ -363,7 +365,7 @@ def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
     if isinstance(settings, StudySettings) and settings.evaluator == "training":
         network, cost = training.network(genotype), training.cost(genotype)
         plan = f"{settings.trials} trials of at most {settings.epochs} epochs, {settings.sampler}"
-        plan += limits_text(settings)
+        plan += limits_text(settings) + ladder_text(settings)
     else:
         supernet = settings.supernet if isinstance(settings, StudySettings) else settings
         network, cost = build_supernet(training, supernet, supernet.num_cells), training.discrete().cost(genotype)

@@ -4,7 +4,9 @@ Pydantic models, strict: a quoted number or `true` is not a probability, an unkn
 (spaces, data sets, schedules) are plain strings here; the room that owns a component knows its names.
 """
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -167,6 +169,9 @@ class ScoringSettings(Settings):
 
     statistics_batches: PositiveInt = Field(8, description="training batches that batch norm is re-estimated on")
     score_images: int = Field(0, ge=0, description="validation images that a cell is scored on; 0: all")
+    score: Literal["metric", "likelihood"] = Field(
+        "metric", description="train.metric, or exp(-loss), the geometric mean of the right classes' probabilities"
+    )
 
 
 class InheritedSettings(SupernetSettings, ScoringSettings):
@@ -208,6 +213,14 @@ class BesideSettings(Settings):
         return _obeying(self, wrong_range(self))
 
 
+class RungSettings(Settings):
+    """A cheaper training, after which only the best trials go on."""
+
+    epochs: PositiveInt
+    channels: int = Field(0, ge=0, description="of a narrower network; 0: those of [network]")
+    num_cells: int = Field(0, ge=0, description="of a shallower network; 0: those of [network]")
+
+
 class StudySettings(Settings):
     """An Optuna study over discrete cells."""
 
@@ -237,6 +250,9 @@ class StudySettings(Settings):
     pruner: Literal["none", "median", "successive_halving", "hyperband"] = "successive_halving"
     min_epochs: PositiveInt = Field(2, description="epochs before a trial may be pruned")
     reduction_factor: int = Field(2, ge=2, description="the share 1/reduction_factor goes on at each rung")
+    fidelity: Rows[RungSettings] = Field(
+        (), description="cheap trainings before the full one; the share 1/reduction_factor goes on after each"
+    )
     startup_trials: int = Field(10, ge=0, description="random trials before the model of tpe or gp is used")
     timeout_minutes: float = Field(0.0, ge=0, description="no trial starts after this; 0: no limit")
     process_hours: float = Field(
@@ -255,7 +271,7 @@ class StudySettings(Settings):
         """Refuse what would have live workers count as dead."""
         rule = f"grace_seconds: must be greater than heartbeat_seconds, {self.heartbeat_seconds:g}"
         wrong = self.grace_seconds <= self.heartbeat_seconds
-        return _obeying(self, [f"{rule}, got {self.grace_seconds:g}"] if wrong else [])
+        return _obeying(self, [f"{rule}, got {self.grace_seconds:g}"] * wrong + _wrong_ladder(self))
 
 
 class GradientSettings(SupernetSettings):
@@ -380,6 +396,28 @@ class OneShotSettings(GradientSettings, ScoringSettings):
     population: PositiveInt = Field(10, description="best cells that are mutated in each round")
 
 
+def _wrong_ladder(settings: StudySettings) -> list[str]:
+    """What is wrong with the rungs by themselves."""
+    if not settings.fidelity:
+        return []
+    wanted = {"evaluator": "training", "pruner": "successive_halving"}
+    lines = [
+        f"{key}: must be {value!r} where there is search.fidelity, got {getattr(settings, key)!r}"
+        for key, value in wanted.items()
+        if getattr(settings, key) != value
+    ]
+    if settings.costs:
+        lines.append(f"costs: must be none where there is search.fidelity, got {list(settings.costs)!r}")
+    rungs = [*settings.fidelity, RungSettings(epochs=settings.epochs)]
+    for number, (rung, following) in enumerate(pairwise(rungs)):
+        sizes = [(one.channels or math.inf, one.num_cells or math.inf) for one in (rung, following)]
+        grows = all(before <= after for before, after in zip(*sizes, strict=True))
+        if not grows or (sizes[0] == sizes[1] and rung.epochs >= following.epochs):
+            rule = "must be cheaper than the next, in epochs or in the network's size, and in nothing larger"
+            lines.append(f"fidelity.{number}: {rule}, got {rung.model_dump()}")
+    return lines
+
+
 def search_kind(search: object) -> str:
     """The tag of the settings that a `[search]` table is of: "study", or a strategy's name.
 
@@ -436,4 +474,15 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        return _obeying(self, wrong_beside(self) if isinstance(self.search, StudySettings) else [])
+        if not isinstance(self.search, StudySettings):
+            return self
+        lines = wrong_beside(self)
+        for number, rung in enumerate(self.search.fidelity):
+            for key in ("channels", "num_cells"):
+                full, size = getattr(self.network, key), getattr(rung, key)
+                if size >= full:
+                    rule = f"must be below network.{key}, {full}, or left out"
+                    lines.append(f"search.fidelity.{number}.{key}: {rule}, got {size}")
+                if size and f"network.{key}" in self.search.beside:
+                    lines.append(f"search.fidelity.{number}.{key}: must be left out where it is searched, got {size}")
+        return _obeying(self, lines)

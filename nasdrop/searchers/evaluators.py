@@ -3,21 +3,25 @@
 Evaluators know no study; whoever asks decides when to stop, by raising in `report`.
 """
 
+import json
 import math
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from nasdrop.beside import Chosen
 from nasdrop.errors import DataError, InputError, NasdropError, RunError
+from nasdrop.files import write_json
 from nasdrop.searchers.costs import NetworkCosts
+from nasdrop.searchers.fidelity import Stage, ladder
 from nasdrop.searchers.table import Table
-from nasdrop.searchers.training import Training
+from nasdrop.searchers.training import Outcome, Training
+from nasdrop.settings import RungSettings
 from nasdrop.space import Genotype
-from nasdrop.train import DivergedError
+from nasdrop.train import DivergedError, EpochReport
 
 Report = Callable[[int, float], None]
 
@@ -160,34 +164,78 @@ class FunctionEvaluator:
 class TrainingEvaluator:
     """Train a cell from scratch on the training split and score it on the validation split.
 
-    Every trial's schedules run over the full budget, so a pruned one has seen the beginning of a full training.
+    Every training's schedules run over its full budget, so a pruned one has seen the beginning of a full training.
 
     Args:
         training: how to build and train a network.
-        epochs: the full budget.
+        epochs: of the full training.
         seed: of the weights and of the order of the data, the same for every cell.
         latency_batch: images at once where latency is measured.
+        fidelity: cheap trainings before the full one.
     """
 
     known_costs = NetworkCosts.names
 
-    def __init__(self, training: Training, epochs: int, seed: int, latency_batch: int = 1) -> None:
-        self.training, self.epochs, self.seed = training, epochs, seed
+    def __init__(
+        self,
+        training: Training,
+        epochs: int,
+        seed: int,
+        latency_batch: int = 1,
+        fidelity: Sequence[RungSettings] = (),
+    ) -> None:
+        self.training, self.epochs, self.seed, self.fidelity = training, epochs, seed, fidelity
         self._costs, self._latency_batch = NetworkCosts(training, latency_batch), latency_batch
         self._own_mistakes = [InputError] if training.chosen else []
 
     def __call__(self, genotype: Genotype, report: Report) -> Evaluation:
         """Train and score; see Evaluator. Settings beside the cell that do not fit each other fail it."""
-        metric = self.training.experiment.train.metric
+        *cheap, full = ladder(self.fidelity, self.epochs)
         with failing_alone(*self._own_mistakes, own=bool(self.training.space.own_operations)):
-            outcome = self.training.run(
-                genotype,
-                label=f"trial-{self.training.key(genotype)}",
-                epochs=self.epochs,
-                seed=self.seed,
-                on_epoch=lambda epoch: report(epoch.epoch + 1, epoch.valid.value(metric)) if epoch.valid else None,
-            )
-        return Evaluation(outcome.score.value(metric), {"loss": outcome.loss, "accuracy": outcome.accuracy})
+            for stage in cheap:
+                self._pass(stage, genotype, report)
+            outcome = self._train(full, genotype, report)
+        for stage in cheap:
+            self._reports(stage, genotype).unlink(missing_ok=True)
+        value = outcome.score.value(self.training.experiment.train.metric)
+        return Evaluation(value, {"loss": outcome.loss, "accuracy": outcome.accuracy})
+
+    def _pass(self, stage: Stage, genotype: Genotype, report: Report) -> None:
+        """Train a cheap network, or report what it has reported: a trial that is retried does not train it again."""
+        file = self._reports(stage, genotype)
+        if file.exists():
+            for epoch, value in enumerate(json.loads(file.read_text()), start=stage.before + 1):
+                report(epoch, value)
+            return
+        values: list[float] = []
+
+        def keep(epoch: int, value: float) -> None:
+            values.append(value)
+            if len(values) == stage.epochs:
+                write_json(file, values)
+            report(epoch, value)
+
+        self._train(stage, genotype, keep)
+
+    def _train(self, stage: Stage, genotype: Genotype, report: Report) -> Outcome:
+        training = self.training
+        if stage.name:
+            training = replace(training, experiment=stage.sized(training.experiment))
+        metric = training.experiment.train.metric
+
+        def ended(epoch: EpochReport) -> None:
+            if epoch.valid:
+                report(stage.before + epoch.epoch + 1, epoch.valid.value(metric))
+
+        label = self._label(stage, genotype)
+        return training.run(genotype, label=label, epochs=stage.epochs, seed=self.seed, on_epoch=ended)
+
+    def _label(self, stage: Stage, genotype: Genotype) -> str:
+        return f"trial-{self.training.key(genotype)}{stage.name}"
+
+    def _reports(self, stage: Stage, genotype: Genotype) -> Path:
+        """Where the values of a finished cheap training are kept until the trial is over."""
+        return self.training.checkpoints / f"{self._label(stage, genotype)}.json"
 
     def cost(self, genotype: Genotype, name: str) -> float:
         """Of the cell's network; see NetworkCosts."""
@@ -196,7 +244,9 @@ class TrainingEvaluator:
 
     def under(self, chosen: Chosen) -> "TrainingEvaluator":
         """Train with these settings; see Evaluator."""
-        return TrainingEvaluator(self.training.under(chosen), self.epochs, self.seed, self._latency_batch)
+        return TrainingEvaluator(
+            self.training.under(chosen), self.epochs, self.seed, self._latency_batch, self.fidelity
+        )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from nasdrop.models.supernet import SuperNet
 from nasdrop.searchers.costs import NetworkCosts
 from nasdrop.searchers.evaluators import Evaluation, Failed, Report, Stopped, failing_alone
-from nasdrop.searchers.gradient.inherited import InheritedScore
+from nasdrop.searchers.gradient.inherited import InheritedScore, worth
 from nasdrop.searchers.gradient.loop import Loop
 from nasdrop.searchers.result import Observer
 from nasdrop.searchers.training import Training
@@ -43,7 +43,7 @@ class InheritedEvaluator:
     ) -> None:
         self._costs = NetworkCosts(training.discrete(), latency_batch)
         self._own = bool(training.space.own_operations)
-        self._metric = training.experiment.train.metric
+        self._settings, self._metric = settings, training.experiment.train.metric
         self.score = InheritedScore(
             supernet,
             training.data,
@@ -59,7 +59,7 @@ class InheritedEvaluator:
             score = self.score(genotype)
         if not math.isfinite(score.loss):
             raise Failed(f"its loss must be finite, got {score.loss}")
-        return Evaluation(score.value(self._metric), {"loss": score.loss, "accuracy": score.accuracy})
+        return Evaluation(worth(score, self._settings, self._metric), {"loss": score.loss, "accuracy": score.accuracy})
 
     def cost(self, genotype: Genotype, name: str) -> float:
         """Of the network that the cell will be trained in; see NetworkCosts."""

@@ -22,9 +22,11 @@ from nasdrop.errors import ConfigError, RunError
 from nasdrop.files import digest
 from nasdrop.searchers.budget import Budget
 from nasdrop.searchers.evaluators import Adjustable, Evaluation, Evaluator, Failed, Pruned, Stopped
+from nasdrop.searchers.fidelity import steps
 from nasdrop.searchers.goals import check_goals, told_cost
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.roster import Roster
+from nasdrop.searchers.rungs import RungPruner
 from nasdrop.searchers.samplers import SAMPLERS, distributions, unknown_cell
 from nasdrop.searchers.suggestions import Suggestions
 from nasdrop.searchers.trials import ahead, counted, finished, holder, record, retire_lost, running
@@ -82,6 +84,7 @@ class StudySearch:
         self._goals = {*settings.costs, *settings.limits}
         self._early = [name for name in evaluator.known_costs or () if name in self._goals | {"parameters"}]
         self._beside = Suggestions(settings.beside)
+        self._steps = steps(settings)
         self._rng = random.Random(seed)  # noqa: S311 - reproducible draws, not secrets
         self.device, self.stop = device, stop or threading.Event()
         self.roster = Roster(self.study, interval=settings.heartbeat_seconds, grace=settings.grace_seconds)
@@ -214,8 +217,8 @@ class StudySearch:
         def report(epoch: int, accuracy: float) -> None:
             if not self.settings.costs:  # Optuna takes no reports where there are several objectives
                 trial.report(accuracy, epoch)
-            self.observer.epoch_ended(epoch, self.settings.epochs, accuracy)
-            if epoch < self.settings.epochs:  # what was trained to its end counts
+            self.observer.epoch_ended(epoch, self._steps[-1], accuracy)
+            if epoch < self._steps[-1]:  # what was trained to its end counts
                 if not self.settings.costs and trial.should_prune():
                     raise Pruned
                 if self.stop.is_set():
@@ -314,6 +317,8 @@ def _pruner(settings: StudySettings) -> BasePruner:
     first, factor = min(settings.min_epochs, settings.epochs), settings.reduction_factor
     if settings.pruner == "median":
         return MedianPruner(n_warmup_steps=first - 1)
+    if settings.fidelity:
+        return RungPruner(steps(settings), factor)
     if settings.pruner == "successive_halving":
         return SuccessiveHalvingPruner(min_resource=first, reduction_factor=factor)
     if settings.pruner == "hyperband":

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import os
 import random
 import signal
@@ -127,6 +128,14 @@ def test_a_score_that_is_no_number_fails_its_cell(training):
         supernet.classifier.bias.fill_(torch.nan)
     with pytest.raises(Failed, match="its loss must be finite, got nan"):
         InheritedEvaluator(training, supernet, SUPERNET)(training.space.sample(random.Random(0)), None)
+
+
+def test_a_value_may_be_the_likelihood(training):
+    supernet = trained_supernet(training, SUPERNET, Silent())
+    evaluator = InheritedEvaluator(training, supernet, SUPERNET.model_copy(update={"score": "likelihood"}))
+    evaluation = evaluator(training.space.sample(random.Random(0)), None)
+    assert evaluation.value == pytest.approx(math.exp(-evaluation.attributes["loss"]))
+    assert evaluation.value != evaluation.attributes["accuracy"]
 
 
 RUN = (

@@ -3,6 +3,7 @@
 SPOS (arXiv:1904.00420): batch norm's statistics belong to a path, so they are estimated anew before each score.
 """
 
+import math
 import random
 from collections.abc import Callable
 from itertools import islice
@@ -10,10 +11,10 @@ from itertools import islice
 from torch import Tensor
 
 from nasdrop.models.supernet import SuperNet
-from nasdrop.settings import WeightSettings
+from nasdrop.settings import ScoringSettings, WeightSettings
 from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import Dataset, Score, evaluate, train_batches
-from nasdrop.train.data import SPLIT_SEED, sample
+from nasdrop.train.data import sample
 from nasdrop.train.device import isolated_rng, seed_rng
 
 STATISTICS_BATCHES = 8
@@ -42,8 +43,7 @@ class InheritedScore:
         images: int = 0,
     ) -> None:
         self.supernet, self.data = supernet, data
-        some = 0 < images < len(data.valid)
-        self.valid = sample(data.valid, images, SPLIT_SEED) if some else data.valid
+        self.valid = sample(data.valid, images) if images else data.valid
         drawn = train_batches(data.train, data, settings, seed=seed, epoch=0)
         self._batches: tuple[Tensor, ...] = tuple(images for images, _ in islice(drawn, batches))
 
@@ -58,6 +58,11 @@ class InheritedScore:
             seed_rng(device, 0)  # whatever the supernet has no weights for starts alike in every cell
             network = self.supernet.inherit(genotype, self._batches)
         return evaluate(network, self.valid, self.data)
+
+
+def worth(score: Score, settings: ScoringSettings, metric: str) -> float:
+    """What a cell counts as, in [0, 1]: the metric, or the likelihood, which is finer where cells hardly differ."""
+    return math.exp(-score.loss) if settings.score == "likelihood" else score.value(metric)
 
 
 def best_cells(

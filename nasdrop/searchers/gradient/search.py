@@ -4,7 +4,7 @@ import random
 import time
 from pathlib import Path
 
-from nasdrop.searchers.gradient.inherited import InheritedScore, best_cells
+from nasdrop.searchers.gradient.inherited import InheritedScore, best_cells, worth
 from nasdrop.searchers.gradient.loop import Loop
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.training import Training
@@ -96,7 +96,7 @@ class GradientSearch:
             self.observer.epoch_ended(len(records), total, value)
 
         ranked = best_cells(
-            lambda genotype: score(genotype).accuracy,
+            lambda genotype: worth(score(genotype), settings, experiment.train.metric),
             self.training.space,
             random.Random(f"{experiment.seed} one-shot"),  # noqa: S311 - a reproducible draw, not a secret
             cells=settings.cells,
