@@ -16,6 +16,7 @@ from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import Dataset, Score, evaluate, train_batches
 from nasdrop.train.data import sample
 from nasdrop.train.device import isolated_rng, seed_rng
+from nasdrop.train.metrics import Metric
 
 STATISTICS_BATCHES = 8
 
@@ -60,7 +61,7 @@ class InheritedScore:
         return evaluate(network, self.valid, self.data)
 
 
-def worth(score: Score, settings: ScoringSettings, metric: str) -> float:
+def worth(score: Score, settings: ScoringSettings, metric: Metric) -> float:
     """What a cell counts as, in [0, 1]: the metric, or the likelihood, which is finer where cells hardly differ."""
     return math.exp(-score.loss) if settings.score == "likelihood" else score.value(metric)
 
