@@ -271,8 +271,10 @@ def test_a_trained_search_with_a_limit_and_latency_goes_on(tmp_path):
 
 
 def test_a_sampler_of_one_objective_takes_no_costs(tmp_path):
-    with pytest.raises(ConfigError, match=r"search.sampler: must know several objectives .* got 'bayesian'; known: gp"):
-        nasdrop.search("nas_bench_201_table", "search.costs=['parameters']", out=tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"search.sampler: must know several objectives .* got 'evolution'"):
+        nasdrop.search(
+            "nas_bench_201_table", "search.costs=['parameters']", "search.sampler=evolution", out=tmp_path / "run"
+        )
 
 
 def test_a_cost_that_nobody_tells(tmp_path):

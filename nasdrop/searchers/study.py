@@ -5,31 +5,29 @@ workers draw one at the same time. A trial whose worker is gone is asked again w
 one, so nothing is lost and nothing counts twice.
 """
 
-import math
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasdrop.beside import Chosen, candidate_digest
 from nasdrop.errors import ConfigError, RunError
 from nasdrop.files import digest
+from nasdrop.searchers.attempt import Attempt, OverLimit, early_costs
 from nasdrop.searchers.budget import Budget
-from nasdrop.searchers.evaluators import Adjustable, Evaluation, Evaluator, Failed, Pruned, Stopped
-from nasdrop.searchers.fidelity import steps
-from nasdrop.searchers.goals import check_goals, told_cost
+from nasdrop.searchers.evaluators import Adjustable, Evaluator, Failed, Pruned, Stopped
+from nasdrop.searchers.goals import check_goals
+from nasdrop.searchers.pruning import make_pruner
 from nasdrop.searchers.result import Observer, SearchResult, TrialRecord
 from nasdrop.searchers.roster import Roster
-from nasdrop.searchers.rungs import RungPruner
-from nasdrop.searchers.samplers import SAMPLERS, distributions, unknown_cell
+from nasdrop.searchers.samplers import SAMPLERS, VALUES_WHEN_PRUNED, distributions, unknown_cell
 from nasdrop.searchers.suggestions import Suggestions
-from nasdrop.searchers.trials import ahead, counted, finished, holder, record, retire_lost, running
+from nasdrop.searchers.trials import REPORTS, ahead, counted, finished, holder, record, retire_lost, running
 from nasdrop.settings import StudySettings
 from nasdrop.space import Genotype, SearchSpace
 
@@ -39,10 +37,6 @@ _MOST_DEATHS = 3  # a cell that outlives so many workers counts as what kills th
 _PATIENCE = 30.0  # seconds until a process that has neither settled nor been found gone is no longer waited for
 _DRAWS = 100  # of settings beside the cell, for which an unknown cell is looked for
 _POLL = 0.1  # seconds between two looks at what other workers do
-
-
-class _OverLimit(Exception):
-    """This cell costs more than it may; it is not evaluated."""
 
 
 class StudySearch:
@@ -76,15 +70,12 @@ class StudySearch:
         check_goals(settings, evaluator.known_costs)
         self.space, self.settings, self.evaluator, self.observer = space, settings, evaluator, observer
         self.study = study
-        self.study.pruner = _pruner(settings)
+        self.study.pruner = make_pruner(settings)
         # Re-seeding with the old seed would propose the old cells again: the number of past trials is a part of it.
         seed = int(digest(f"{seed} {len(self.trials())}{label}")[:8], 16)
         self.study.sampler = SAMPLERS[settings.sampler](space, settings.startup_trials, seed)
         self._distributions = distributions(space)
-        self._goals = {*settings.costs, *settings.limits}
-        self._early = [name for name in evaluator.known_costs or () if name in self._goals | {"parameters"}]
         self._beside = Suggestions(settings.beside)
-        self._steps = steps(settings)
         self._rng = random.Random(seed)  # noqa: S311 - reproducible draws, not secrets
         self.device, self.stop = device, stop or threading.Event()
         self.roster = Roster(self.study, interval=settings.heartbeat_seconds, grace=settings.grace_seconds)
@@ -211,27 +202,15 @@ class StudySearch:
         return self._evaluate(trial, genotype)
 
     def _evaluate(self, trial: Trial, genotype: Genotype) -> TrialRecord:
-        started = time.monotonic()
+        started, state, values = time.monotonic(), TrialState.COMPLETE, None
         evaluator = self._evaluator(trial.user_attrs.get("chosen", {}))
-
-        def report(epoch: int, accuracy: float) -> None:
-            if not self.settings.costs:  # Optuna takes no reports where there are several objectives
-                trial.report(accuracy, epoch)
-            self.observer.epoch_ended(epoch, self._steps[-1], accuracy)
-            if epoch < self._steps[-1]:  # what was trained to its end counts
-                if not self.settings.costs and trial.should_prune():
-                    raise Pruned
-                if self.stop.is_set():
-                    raise Stopped
-
-        state, values = TrialState.COMPLETE, None
+        attempt = Attempt(trial, self.settings, evaluator, self.observer, self.stop)
         try:
             if trial.user_attrs.get("deaths", 0) >= _MOST_DEATHS:
                 raise Failed(f"its worker was killed {_MOST_DEATHS} times")
-            costs = self._early_costs(trial, evaluator, genotype)
-            evaluation = evaluator(genotype, report)
-            values = self._told_values(trial, evaluation, costs)
-        except _OverLimit as error:
+            attempt.tell_early_costs(genotype)
+            values = attempt.values(evaluator(genotype, attempt.report))
+        except OverLimit as error:
             state = TrialState.PRUNED
             trial.set_user_attr("note", str(error))
         except Pruned:
@@ -249,58 +228,11 @@ class StudySearch:
             raise ConfigError(f"search.beside: this evaluator takes no settings, got {', '.join(chosen)}")
         return self.evaluator.under(chosen)
 
-    def _early_costs(self, trial: Trial, evaluator: Evaluator, genotype: Genotype) -> dict[str, float]:
-        """What a cell costs, as far as it is known before it is evaluated; kept from a trial that this one retries.
-
-        Raises:
-            _OverLimit: it costs more than it may.
-            Failed: a cost that is wanted is not finite.
-        """
-        retried = trial.user_attrs.get("retry_of")
-        kept = {} if retried is None else self.trials()[retried].user_attrs
-        costs: dict[str, float] = {}
-        for name in self._early:
-            cost = kept[name] if name in kept else evaluator.cost(genotype, name)
-            if name in self._goals:
-                told_cost(self.settings, name, {name: cost})
-            elif not math.isfinite(cost):
-                continue
-            costs[name] = cost
-            trial.set_user_attr(name, cost)
-            if reason := self._over_limit(trial, name, cost):
-                raise _OverLimit(reason)
-        return costs
-
-    def _told_values(self, trial: Trial, evaluation: Evaluation, costs: Mapping[str, float]) -> list[float]:
-        """Value and costs of an evaluation, whose attributes are kept.
-
-        Raises:
-            ConfigError: a cost is not told.
-            Failed: it is not finite.
-        """
-        told = {**costs, **evaluation.attributes}
-        values = [evaluation.value, *(told_cost(self.settings, name, told) for name in self.settings.costs)]
-        for key, attribute in evaluation.attributes.items():
-            trial.set_user_attr(key, attribute)
-        late = [name for name in self.settings.limits if name not in costs]
-        reasons = [self._over_limit(trial, name, told_cost(self.settings, name, told)) for name in late]
-        if any(reasons):
-            trial.set_user_attr("note", "; ".join(filter(None, reasons)))
-        return values
-
-    def _over_limit(self, trial: Trial, name: str, cost: float) -> str:
-        """Tell Optuna how far a cost is from its limit, if it has one; what is wrong with it, if anything."""
-        if name not in self.settings.limits:
-            return ""
-        limit = self.settings.limits[name]
-        trial.set_constraint(name, cost / limit - 1)
-        return f"{name} of {cost:g}, at most {limit:g} allowed" if cost > limit else ""
-
     def _repeat(self, trial: Trial, genotype: Genotype, known: FrozenTrial) -> TrialRecord:
         """Give the trial the value that the same cell has had, without training it; none while that is under way."""
         trial.set_user_attr("duplicate_of", known.user_attrs.get("duplicate_of", known.number))
         trial.set_user_attr("genotype", genotype.to_json())
-        for name in self._early:
+        for name in (*early_costs(self.settings, self.evaluator), REPORTS, VALUES_WHEN_PRUNED):
             if name in known.user_attrs:
                 trial.set_user_attr(name, known.user_attrs[name])
         for name, excess in known.constraints.items():
@@ -311,16 +243,3 @@ class StudySearch:
             trial.report(accuracy, epoch)
         values = known.values if known.state is TrialState.COMPLETE else None
         return record(self.study.tell(trial, values, state=known.state))
-
-
-def _pruner(settings: StudySettings) -> BasePruner:
-    first, factor = min(settings.min_epochs, settings.epochs), settings.reduction_factor
-    if settings.pruner == "median":
-        return MedianPruner(n_warmup_steps=first - 1)
-    if settings.fidelity:
-        return RungPruner(steps(settings), factor)
-    if settings.pruner == "successive_halving":
-        return SuccessiveHalvingPruner(min_resource=first, reduction_factor=factor)
-    if settings.pruner == "hyperband":
-        return HyperbandPruner(min_resource=first, max_resource=settings.epochs, reduction_factor=factor)
-    return NopPruner()

@@ -20,6 +20,9 @@ from nasdrop.searchers.result import Outcome, TrialRecord
 from nasdrop.searchers.roster import Roster
 from nasdrop.space import Genotype
 
+REPORTS = "reports"
+"""Attribute with the reports of a trial of several objectives, which Optuna does not take."""
+
 _OUTCOMES: dict[TrialState, Outcome] = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}
 
 
@@ -130,9 +133,16 @@ def retire_lost(study: Study, trials: Sequence[FrozenTrial], roster: Roster, pat
     return retired
 
 
+def reports_of(trial: FrozenTrial) -> dict[int, float]:
+    """Values by the epoch after which they were reported."""
+    if REPORTS not in trial.user_attrs:
+        return trial.intermediate_values
+    return {int(epoch): value for epoch, value in trial.user_attrs[REPORTS].items()}
+
+
 def record(trial: FrozenTrial) -> TrialRecord:
     """A finished trial in plain values."""
-    attributes = trial.user_attrs
+    attributes, reports = trial.user_attrs, reports_of(trial)
     outcome: Outcome = "over_limit" if over_limit(trial) else _OUTCOMES.get(trial.state, "failed")
     note = str(attributes.get("note", ""))
     if "duplicate_of" in attributes:
@@ -141,19 +151,14 @@ def record(trial: FrozenTrial) -> TrialRecord:
         number=trial.number,
         outcome=outcome,
         genotype=Genotype.from_json(attributes["genotype"]),
-        value=trial.values[0] if trial.state is TrialState.COMPLETE else _last(trial),
-        epochs=max(trial.intermediate_values, default=0),
+        value=trial.values[0] if trial.state is TrialState.COMPLETE else reports.get(max(reports, default=0)),
+        epochs=max(reports, default=0),
         parameters=int(attributes.get("parameters", 0)),
         seconds=float(attributes.get("seconds", 0.0)),
         note=note,
         costs=tuple(trial.values[1:]) if trial.state is TrialState.COMPLETE else (),
         chosen=attributes.get("chosen", {}),
     )
-
-
-def _last(trial: FrozenTrial) -> float | None:
-    values = trial.intermediate_values
-    return values[max(values)] if values else None
 
 
 def _lineage(trials: Sequence[FrozenTrial], number: int) -> set[int]:

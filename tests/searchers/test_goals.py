@@ -23,7 +23,7 @@ def test_every_mistake_is_told_at_once():
         "search.limits: must be a cost that the evaluator tells, got 'paramters'; did you mean 'parameters'?",
         "search.costs: must differ from each other, got ['latncy', 'joules', 'joules']",
         "search.sampler: must know several objectives where there are costs, got 'evolution'; "
-        "known: gp, nsga2, nsga3, random, tpe",
+        "known: bayesian, gp, nsga2, nsga3, random, tpe",
     ]  # fmt: skip
 
 

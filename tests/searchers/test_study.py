@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 
 import optuna
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from nasdrop.errors import RunError
 from nasdrop.searchers.evaluators import Evaluation, Failed
 from nasdrop.searchers.result import Silent
+from nasdrop.searchers.samplers import CellSampler
 from nasdrop.searchers.storage import open_study
 from nasdrop.searchers.study import StudySearch
 from nasdrop.settings import StudySettings
@@ -336,3 +338,84 @@ def test_the_last_trial_of_the_budget_is_asked_again_too(tmp_path):
     result = search(tmp_path / "study.journal", Counting()).run()
     kept = [record.genotype for record in result.history if record.outcome != "duplicate"]
     assert len(kept) == 12 and broken.last in kept
+
+
+def two_goals(path, evaluator, observer=None, **settings):
+    """Accuracy against skip connections, pruned after two and four of eight epochs."""
+    asked = {"epochs": 8, "trials": 30, "pruner": "successive_halving", "costs": ("skips",), "startup_trials": 5}
+    settings = StudySettings(**({**asked, "sampler": "random"} | settings))
+    observer = observer or Silent()
+    study = open_study(path, "s", observer, 1)
+    return StudySearch(SPACE, settings, evaluator, study=study, seed=3, observer=observer)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "bayesian"])
+def test_pruning_with_several_objectives(path, sampler):
+    """Only what has a rival that costs no more stops; nothing that stopped is on the front, or best."""
+    evaluator = Counting(epochs=8)
+    found = two_goals(path, evaluator, sampler=sampler)
+    result = found.run()
+    pruned = [record for record in result.history if record.outcome == "pruned"]
+    assert len(pruned) > 3 and evaluator.trained < 0.9 * 30 * 8 and len(evaluator.seen) == 30
+    cells = [record for record in result.history if record.outcome in ("done", "pruned")]
+    for record in pruned:
+        assert record.epochs in (2, 4) and record.value == value_of(record.genotype)
+        earlier = [one for one in cells if skips_of(one.genotype) <= skips_of(record.genotype)]
+        assert any(one.value > record.value for one in earlier)
+    assert not {record.number for record in pruned} & {record.number for record in result.front()}
+    assert {trial.number for trial in found.study.best_trials} >= {record.number for record in result.front()}
+    lagging = [trial for trial in found.study.trials if "values_when_pruned" in trial.user_attrs]
+    assert {trial.number for trial in lagging} >= {record.number for record in pruned}
+    assert all(
+        list(trial.user_attrs["values_when_pruned"])[1] == skips_of(SPACE.decode(trial.params)) for trial in lagging
+    )
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_the_other_pruners_with_several_objectives(path, pruner):
+    result = two_goals(path, Counting(epochs=8), pruner=pruner, trials=40).run()
+    assert {record.outcome for record in result.history} >= {"done", "pruned"}
+
+
+def test_an_interruption_changes_no_decision_with_several_objectives(tmp_path):
+    """Trials that are stopped after each epoch and go on from there end like those that run through."""
+
+    class Continuing(Counting):
+        """Keeps where each training stands, as checkpoints do, and is interrupted twice a training."""
+
+        def __init__(self):
+            super().__init__(epochs=8)
+            self.at = Counter()
+
+        def __call__(self, genotype, report):
+            form = SPACE.canonical(genotype)
+            for epoch in range(self.at[form] + 1, 9):
+                self.at[form] = epoch
+                report(epoch, value_of(genotype))
+                if epoch in (1, 3):
+                    raise KeyboardInterrupt
+            return Evaluation(value_of(genotype))
+
+    class InOrder(CellSampler):
+        """The same cells in the same order, whatever becomes of them."""
+
+        several_objectives = True
+        cells = tuple(SPACE.sample(random.Random(number)) for number in range(40))
+
+        def propose(self, history):
+            return next(cell for cell in self.cells if self.canonical(cell) not in history)
+
+    def started(path, evaluator):
+        search = two_goals(path, evaluator)
+        search.study.sampler = InOrder(SPACE)
+        return search
+
+    through, broken, again = started(tmp_path / "a", Counting(epochs=8)).run(), Continuing(), None
+    while again is None:
+        with suppress(KeyboardInterrupt):
+            again = started(tmp_path / "b", broken).run()
+    ends = [
+        {SPACE.canonical(one.genotype): (one.outcome, one.epochs) for one in run.history if one.outcome != "duplicate"}
+        for run in (through, again)
+    ]
+    assert ends[0] == ends[1] and {outcome for outcome, _ in ends[0].values()} == {"done", "pruned"}

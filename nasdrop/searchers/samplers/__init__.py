@@ -10,7 +10,13 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 
 from nasdrop.searchers.samplers.bayesian import GraphBayesian
-from nasdrop.searchers.samplers.cell_sampler import CellSampler, distributions, suggest_genotype, unknown_cell
+from nasdrop.searchers.samplers.cell_sampler import (
+    VALUES_WHEN_PRUNED,
+    CellSampler,
+    distributions,
+    suggest_genotype,
+    unknown_cell,
+)
 from nasdrop.searchers.samplers.evolution import RegularisedEvolution
 from nasdrop.searchers.samplers.local_search import LocalSearch
 from nasdrop.space import SearchSpace
@@ -18,6 +24,7 @@ from nasdrop.space import SearchSpace
 __all__ = [
     "ONE_OBJECTIVE",
     "SAMPLERS",
+    "VALUES_WHEN_PRUNED",
     "CellSampler",
     "GraphBayesian",
     "LocalSearch",
@@ -46,5 +53,5 @@ SAMPLERS: Mapping[str, Callable[[SearchSpace, int, int | None], BaseSampler]] = 
 }
 """Name -> builder, called with the space, the number of random trials before Optuna's models are used, and a seed."""
 
-ONE_OBJECTIVE = frozenset({"bayesian", "evolution", "local_search"})
+ONE_OBJECTIVE = frozenset({"evolution", "local_search"})
 """Samplers that refuse a study of several objectives."""

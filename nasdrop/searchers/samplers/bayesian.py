@@ -1,17 +1,18 @@
 """GraphBayesian: Bayesian optimisation with a Gaussian process on graph features of the canonical cell.
 
 A relative of NASBOWL (arXiv:2006.07556: Weisfeiler-Lehman) and BANANAS (arXiv:1910.11858: paths, mutated candidates).
+Several objectives: the expected growth of the hypervolume, by random scalarisations (arXiv:2006.04655).
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasdrop.searchers.samplers.cell_sampler import CellSampler, History
 from nasdrop.searchers.samplers.features import Row, Vocabulary, features, squared_distances
-from nasdrop.searchers.samplers.process import Array, GaussianProcess, expected_improvement, normal_scores
+from nasdrop.searchers.samplers.growth import Growth
+from nasdrop.searchers.samplers.process import Array, GaussianProcess, normal_below, normal_scores
 from nasdrop.space import Genotype, SearchSpace
 
 _GROUPS = 3
@@ -29,7 +30,8 @@ _REMEMBERED = 10_000
 class GraphBayesian(CellSampler):
     """The cell of highest expected improvement among neighbours and mutants of the best cells and random ones.
 
-    Values count by rank. Cells that still run count as if they come out as expected, so parallel workers spread.
+    Values count by rank. Cells that still run count as if they come out as expected, so parallel workers spread. Each
+    objective has a model of its own, and so has the distance to the limits, if there are any.
 
     Args:
         space: the cells' space.
@@ -37,12 +39,15 @@ class GraphBayesian(CellSampler):
         seed: see CellSampler.
     """
 
+    several_objectives = True
+
     def __init__(self, space: SearchSpace, *, startup: int = 5, seed: int | None = None) -> None:
         super().__init__(space, seed=seed)
         self.startup = max(startup, 2)
         self._features: dict[str, list[Row]] = {}
         self._vocabularies = [Vocabulary() for _ in range(_GROUPS)]
-        self._process = GaussianProcess(_GROUPS, np.random.default_rng(self.rng.getrandbits(64)))
+        self._generator = np.random.default_rng(self.rng.getrandbits(64))
+        self._processes: dict[str, GaussianProcess] = {}
         self._scales = [1.0] * _GROUPS
         drawn = [space.sample(self.rng) for _ in range(_REFERENCE)]
         squared = self._distances([self._describe(self.canonical(cell), cell) for cell in drawn], _REFERENCE)
@@ -51,36 +56,68 @@ class GraphBayesian(CellSampler):
     def reseed_rng(self) -> None:
         """Forget the seed; see CellSampler."""
         super().reseed_rng()
-        self._process.rng = np.random.default_rng()
+        self._generator = np.random.default_rng()
+        self._processes.clear()
 
     def propose(self, history: History) -> Genotype | None:
         """The best candidate; None where no candidate is unknown."""
         if len(self._features) > _REMEMBERED:
             self._features.clear()
             self._vocabularies = [Vocabulary() for _ in range(_GROUPS)]
-        scored = [(tried.score, form) for form, tried in history.items() if tried.score is not None]
-        if len(scored) < self.startup:
+        told = {form: tried for form, tried in history.items() if tried.goals}
+        if len(told) < self.startup:
             return self._far_from(history)
-        scored += [(-math.inf, form) for form, tried in history.items() if tried.over_limit]
-        scores = normal_scores([score for score, _ in scored])
-        kept = _limited(scores)
-        values = scores[kept] - scores[kept].mean()
-        if not np.ptp(values):  # equal values tell nothing
+        growth, forms = Growth(np.array([tried.goals for tried in told.values()]).T, self._generator), list(told)
+        if not np.ptp(growth.scores, axis=1).any():  # equal values tell nothing
             return self._far_from(history)
-        forms = [scored[place][1] for place in kept]
-        running = [form for form, tried in history.items() if tried.running]
-        candidates = self._candidates(history, [scored[place][1] for place in np.argsort(-scores, kind="stable")])
+        candidates = self._candidates(history, [forms[place] for place in growth.parents(_PARENTS)])
         if not candidates:
             return None
+        kept = _limited(growth.merit())
+        running = [form for form, tried in history.items() if tried.running]
+        expected = self._expect(history, [forms[place] for place in kept], running, growth.scores[:, kept], candidates)
+        gain = growth.expected(*expected) * self._allowed(history, candidates)
+        return list(candidates.values())[int(np.argmax(gain))]
+
+    def _expect(
+        self,
+        history: History,
+        forms: Sequence[str],
+        running: Sequence[str],
+        values: Array,
+        candidates: Mapping[str, Genotype],
+        name: str = "goal",
+    ) -> tuple[Array, Array]:
+        """Means and deviations (rows, members, candidates) of what the models of the rows of `values` expect."""
         rows = self._rows(history, [*forms, *running]) + [self._describe(*item) for item in candidates.items()]
         count, known = len(forms), len(forms) + len(running)
         distances = self._distances(rows, known)
-        self._process.walk([group[:count, :count] for group in distances], values, _STEPS)
-        means, deviations = self._process.posterior(
-            [group[:, :known] for group in distances], len(running), [group[:, known:] for group in distances], values
+        told, seen = [group[:count, :count] for group in distances], [group[:, :known] for group in distances]
+        asked = [group[:, known:] for group in distances]
+        moments = []
+        for number, row in enumerate(values):
+            process = self._processes.setdefault(f"{name} {number}", GaussianProcess(_GROUPS, self._generator))
+            offset = row.mean()
+            if np.ptp(row):
+                process.walk(told, row - offset, _STEPS)
+            means, deviations = process.posterior(seen, len(running), asked, row - offset)
+            moments.append((means + offset, deviations))
+        return np.stack([means for means, _ in moments]), np.stack([deviations for _, deviations in moments])
+
+    def _allowed(self, history: History, candidates: Mapping[str, Genotype]) -> Array | float:
+        """How probable it is that each candidate is within all limits; 1 while no cell is over one."""
+        told = {form: tried.excess for form, tried in history.items() if tried.excess is not None}
+        over = np.array([excess > 0 for excess in told.values()], dtype=bool)
+        if not over.any():
+            return 1.0
+        scores = normal_scores(list(told.values()))
+        limit = (scores[~over].max(initial=scores.min() - 1) + scores[over].min()) / 2
+        kept, forms = _limited(-scores), list(told)
+        means, deviations = self._expect(
+            history, [forms[place] for place in kept], (), scores[None, kept], candidates, "limit"
         )
-        improvement = expected_improvement(means, deviations, values.max())
-        return list(candidates.values())[int(np.argmax(improvement))]
+        probability: Array = normal_below((limit - means[0]) / deviations[0]).mean(0)
+        return probability
 
     def _far_from(self, history: History) -> Genotype:
         """Of some random cells the one farthest from every known one."""
@@ -91,10 +128,10 @@ class GraphBayesian(CellSampler):
         nearest = np.sum(self._distances(rows, len(history)), axis=0)[:, len(history) :].min(0)
         return drawn[int(np.argmax(nearest))]
 
-    def _candidates(self, history: History, ranked: Sequence[str]) -> dict[str, Genotype]:
+    def _candidates(self, history: History, parents: Sequence[str]) -> dict[str, Genotype]:
         """Unknown cells worth a look, by canonical form."""
         drawn = [self.space.sample(self.rng) for _ in range(_RANDOM)]
-        for form in ranked[:_PARENTS]:
+        for form in parents:
             parent = history[form].genotype
             around = self.space.neighbours(parent)
             drawn += self.rng.sample(around, min(_NEIGHBOURS, len(around)))

@@ -7,7 +7,7 @@ other parameters beside, which TPE proposes one by one.
 import math
 import random
 from abc import abstractmethod
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasdrop.errors import GenotypeError
 from nasdrop.space import Genotype, SearchSpace
+
+VALUES_WHEN_PRUNED = "values_when_pruned"
+"""Attribute with what a pruned trial of several objectives was worth, of which Optuna takes no reports."""
 
 _DRAWS = 100  # random cells that may all be known before a space is looked through
 _ENUMERABLE = 100_000  # genotypes of the largest space that is looked through
@@ -30,16 +33,26 @@ class Tried:
 
     Attributes:
         genotype: as the trial described it.
-        score: higher is better; a pruned trial's last report; None while the trial runs, or where it failed, or is
-            over a limit.
+        goals: one number an objective, higher is better; a pruned trial's last report; empty while the trial runs,
+            where it failed, and where it is over a limit.
         running: whether its value is still to come.
-        over_limit: whether it breaks a constraint of the study.
+        excess: the largest constraint, positive over a limit; None where none is told.
     """
 
     genotype: Genotype
-    score: float | None
+    goals: tuple[float, ...] = ()
     running: bool = False
-    over_limit: bool = False
+    excess: float | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The first goal; None where there is none."""
+        return self.goals[0] if self.goals else None
+
+    @property
+    def over_limit(self) -> bool:
+        """Whether it breaks a constraint of the study."""
+        return self.excess is not None and self.excess > 0
 
 
 History = Mapping[str, Tried]
@@ -53,6 +66,9 @@ class CellSampler(BaseSampler):
         space: the cells' space.
         seed: equal seeds and equal histories give equal proposals; None: from the system.
     """
+
+    several_objectives = False
+    """Whether it knows what to do with more than one."""
 
     def __init__(self, space: SearchSpace, *, seed: int | None = None) -> None:
         self.space = space
@@ -74,7 +90,8 @@ class CellSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The decisions of a cell that no other trial holds; of any cell where every one is known."""
-        self._raise_error_if_multi_objective(study)
+        if not self.several_objectives:
+            self._raise_error_if_multi_objective(study)
         history = self.history(study, trial.number)
         genotype = self.propose(history) if self.space.size > 1 else None
         if genotype is None or self.canonical(genotype) in history:
@@ -95,19 +112,20 @@ class CellSampler(BaseSampler):
 
     def history(self, study: Study, number: int) -> dict[str, Tried]:
         """Every cell that the other trials hold; a value beats a failure, the first value later ones."""
-        sign = -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
+        signs = [-1.0 if direction == StudyDirection.MINIMIZE else 1.0 for direction in study.directions]
         tried: dict[str, Tried] = {}
         # Not study.get_trials: with Hyperband that leaves out the trials of other brackets.
         for trial in study._storage.get_all_trials(study._study_id, deepcopy=False):
             genotype = None if trial.number == number else self._decode(trial.params)
             if genotype is None:
                 continue
-            over_limit = any(excess > 0 for excess in trial.constraints.values())
-            form, score = self.canonical(genotype), None if over_limit else _score(trial, sign)
+            excess = max(trial.constraints.values(), default=None)
+            goals = () if excess is not None and excess > 0 else _goals(trial, signs)
+            form = self.canonical(genotype)
             known = tried.get(form)
-            if known is None or (known.score is None and score is not None):
+            if known is None or (goals and not known.goals):
                 tried.pop(form, None)
-                tried[form] = Tried(genotype, score, trial.state is TrialState.RUNNING, over_limit)
+                tried[form] = Tried(genotype, goals, trial.state is TrialState.RUNNING, excess)
         return tried
 
     def canonical(self, genotype: Genotype) -> str:
@@ -169,10 +187,14 @@ def unknown_cell(space: SearchSpace, is_known: Callable[[str], bool], rng: rando
     return rng.choice(left) if left else None
 
 
-def _score(trial: FrozenTrial, sign: float) -> float | None:
-    value = None
+def _goals(trial: FrozenTrial, signs: Sequence[float]) -> tuple[float, ...]:
+    values: Sequence[float] = ()
     if trial.state is TrialState.COMPLETE:
-        value = trial.value
+        values = trial.values
+    elif VALUES_WHEN_PRUNED in trial.user_attrs:
+        values = trial.user_attrs[VALUES_WHEN_PRUNED]
     elif trial.state is TrialState.PRUNED and trial.intermediate_values:
-        value = trial.intermediate_values[max(trial.intermediate_values)]
-    return None if value is None or math.isnan(value) else sign * value
+        values = [trial.intermediate_values[max(trial.intermediate_values)]]
+    if len(values) < len(signs) or any(map(math.isnan, values)):
+        return ()
+    return tuple(sign * value for sign, value in zip(signs, values, strict=True))

@@ -78,7 +78,7 @@ class GaussianProcess:
             weights = np.linalg.solve(factor[:count, :count], values)
             means.append(weights @ whitened[:count])
             variance = np.maximum(1 - (whitened * whitened).sum(0), 1e-9) * (weights @ weights) / count
-            deviations.append(np.sqrt(variance))
+            deviations.append(np.sqrt(np.maximum(variance, 1e-12)))
         return np.array(means), np.array(deviations)
 
     def _log_posterior(self, distances: Sequence[Array], values: Array, parameters: Array) -> float:

@@ -16,7 +16,7 @@ def history(sampler, count, value):
     known = {}
     while len(known) < count:
         genotype = SPACE.sample(sampler.rng)
-        known[SPACE.canonical(genotype)] = Tried(genotype, value(genotype, len(known)))
+        known[SPACE.canonical(genotype)] = Tried(genotype, (value(genotype, len(known)),))
     return known
 
 
@@ -46,7 +46,7 @@ def test_starts_lie_far_apart():
         chosen = {}
         for _ in range(5):
             genotype = sampler.propose(chosen)
-            chosen[SPACE.canonical(genotype)] = Tried(genotype, 1.0)
+            chosen[SPACE.canonical(genotype)] = Tried(genotype, (1.0,))
         for name, cells in (("starts", chosen), ("random", history(sampler, 5, lambda *_: 1.0))):
             rows = sampler._rows(cells, list(cells))
             total = np.sum(sampler._distances(rows, 5), axis=0)
@@ -62,7 +62,7 @@ def test_more_cells_than_it_holds(monkeypatch):
     scores = np.arange(40.0) % 7
     kept = bayesian._limited(scores)
     assert len(kept) == 12 and set(kept) >= {6, 13, 20, 27, 34} and set(kept) >= set(range(36, 40))
-    flat = {form: Tried(tried.genotype, 0.5) for form, tried in known.items()}
+    flat = {form: Tried(tried.genotype, (0.5,)) for form, tried in known.items()}
     assert SPACE.canonical(sampler.propose(flat)) not in flat
 
 

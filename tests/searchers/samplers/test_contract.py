@@ -9,7 +9,15 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from nasdrop.searchers.samplers import SAMPLERS, CellSampler, distributions, suggest_genotype, unknown_cell
+from nasdrop.searchers.samplers import (
+    ONE_OBJECTIVE,
+    SAMPLERS,
+    VALUES_WHEN_PRUNED,
+    CellSampler,
+    distributions,
+    suggest_genotype,
+    unknown_cell,
+)
 from nasdrop.settings import StudySettings
 from nasdrop.space import CellGraph, CellSpace, Edge, SearchSpace
 
@@ -249,7 +257,7 @@ def test_the_direction_counts(name, direction):
     assert study.best_value == (6 if direction == "maximize" else 0)
 
 
-@ours
+@pytest.mark.parametrize("name", sorted(ONE_OBJECTIVE))
 def test_several_objectives_are_refused_by_samplers_of_one(name):
     space = SPACES["tiny"]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -258,17 +266,21 @@ def test_several_objectives_are_refused_by_samplers_of_one(name):
         study.ask(distributions(space))
 
 
-@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {*OURS, "gp"}))
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - ONE_OBJECTIVE - {"gp"}))
 def test_several_objectives(name):
-    """More convolutions against fewer skips: legal cells after a past of several states."""
+    """More convolutions against fewer skips: legal cells after a past of several states, some over a limit."""
     space = SPACES["nas_bench_201"]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=SAMPLERS[name](space, 4, 0))
     for number in range(20):
         trial, genotype = ask(study, space)
         names = [edge.operation for edge in genotype.cells[0].edges]
+        trial.set_constraint("zeros", names.count("none") - 2)
         if number % 5 == 4:
             study.tell(trial, state=TrialState.FAIL)
+        elif number % 5 == 3:
+            trial.set_user_attr(VALUES_WHEN_PRUNED, [1.0, 2.0])
+            study.tell(trial, state=TrialState.PRUNED)
         else:
             study.tell(trial, [sum("conv" in name for name in names), sum("skip" in name for name in names)])
     assert study.best_trials

@@ -13,7 +13,10 @@ def history(sampler, scores):
         genotype = SPACE.sample(sampler.rng)
         if SPACE.canonical(genotype) not in {SPACE.canonical(cell) for cell in cells}:
             cells.append(genotype)
-    return cells, {SPACE.canonical(cell): Tried(cell, score) for cell, score in zip(cells, scores, strict=True)}
+    return cells, {
+        SPACE.canonical(cell): Tried(cell, () if score is None else (score,))
+        for cell, score in zip(cells, scores, strict=True)
+    }
 
 
 def test_random_until_there_is_a_population():
