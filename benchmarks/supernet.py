@@ -82,7 +82,8 @@ def measure_steps(args: argparse.Namespace) -> list[dict[str, object]]:
 
 def measure_sizes(args: argparse.Namespace) -> list[dict[str, object]]:
     found = []
-    for channels, cells in ((16, 2), (16, 5), (16, 8), (16, 11), (8, 5), (32, 5)):
+    for size in args.sizes.split():
+        channels, cells = map(int, size.split("x"))
         searchers = {form: build(form, channels, cells, args.device) for form in ("plain", "packed")}
         times = take_turns(searchers, args.batch, args.rounds, args.device)
         where = {"device": args.device, "threads": args.threads, "batch": args.batch}
@@ -195,7 +196,10 @@ def write(part: str, rows: list[dict[str, object]]) -> None:
     keys = ("device", "threads", "batch", "dtype", "form", "channels", "cells")
     place = [tuple(row.get(key) for key in keys) for row in rows]
     kept = [row for row in held.get(part, []) if tuple(row.get(key) for key in keys) not in place]
-    held[part] = sorted(kept + rows, key=lambda row: [str(row.get(key)) for key in keys[:4]])
+    held[part] = sorted(
+        kept + rows,
+        key=lambda row: ([str(row.get(key)) for key in keys[:4]], row.get("channels", 0), row.get("cells", 0)),
+    )
     held["machine"] = (
         f"{platform.machine()}, {os.cpu_count()} cores; torch {torch.__version__}, Python {platform.python_version()}"
     )
@@ -220,6 +224,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--forms", default="", help="separated by ';'; the first is what others are compared with")
+    parser.add_argument("--sizes", default="16x2 16x5 16x8 16x11 8x5 32x5", help="of part size: channels x cells")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--bfloat16", action="store_true")
     args = parser.parse_args()
