@@ -149,6 +149,11 @@ def flatten(settings: BaseModel) -> dict[str, Any]:
     return dict(_leaves(settings.model_dump(mode="json"), ""))
 
 
+def changed(settings: BaseModel) -> dict[str, Any]:
+    """The settings that are not at their defaults, under their dotted keys."""
+    return dict(_leaves(settings.model_dump(mode="json", exclude_defaults=True), ""))
+
+
 def _leaves(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
     leaves: list[tuple[str, Any]] = []
     for key, value in tree.items():

@@ -12,7 +12,7 @@ LAYERS = [
     {"models", "train", "view"},
     {"searchers", "exporters"},
     {"experiment", "proposal", "trained"},
-    {"prediction", "worker"},
+    {"prediction", "worker", "reports"},
     {"cli"},
 ]
 SEES = {"models": {"drop", "space"}, "train": {"drop"}, "view": {"space"}, "drop": set(), "space": set()}

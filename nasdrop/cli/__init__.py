@@ -31,6 +31,7 @@ COMMANDS = {
     "spaces": ("nasdrop.cli.info", "spaces", "List the search spaces."),
     "config": ("nasdrop.cli.info", "config", "Show an experiment with all its defaults, or the schema of such files."),
     "drop": ("nasdrop.cli.drop", "drop", "List drop policies and schedules, or draw one before anything runs."),
+    "report": ("nasdrop.cli.report", "report", "Write runs as one HTML page to read, to print or to send."),
     "tensorboard": ("nasdrop.cli.tensorboard", "tensorboard", "Open runs in TensorBoard."),
     "doctor": ("nasdrop.cli.info", "doctor", "Check this machine: versions, device, data sets, disk."),
 }

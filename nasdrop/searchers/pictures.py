@@ -55,11 +55,11 @@ def tell_settings(recorder: Recorder, experiment: Experiment, space: SearchSpace
 
     Told are the settings that one looks for first, and those that are not at their defaults.
     """
-    defaults = config.flatten(Experiment(name=experiment.name))
+    changed = config.changed(experiment)
     settings = {
         key: value if isinstance(value, str | int | float | bool) else str(value)
         for key, value in config.flatten(experiment).items()
-        if key in _ALWAYS or (key.startswith(_SHOWN) and value != defaults.get(key))
+        if key in _ALWAYS or (key in changed and key.startswith(_SHOWN))
     }
     decisions = space.encode(genotype) if genotype else {}
     recorder.hparams(settings | {f"genotype.{name}": choice for name, choice in decisions.items()}, METRICS)

@@ -6,7 +6,7 @@ from io import BytesIO
 from itertools import groupby
 
 from nasdrop.errors import InputError
-from nasdrop.view.palette import BASE_COMMON, CHART_DARK, CHART_LIGHT
+from nasdrop.view.palette import BASE_COMMON, CHART_DARK, CHART_LIGHT, SERIES_DARK
 from nasdrop.view.png import figure_of, plain, save
 from nasdrop.view.svg import document, element, number, shorten, style, text, text_width
 from nasdrop.view.units import tick_labels, ticks
@@ -50,13 +50,9 @@ class HeatMap:
         return max(value for values in self.rows.values() for value in values if value == value) or 1.0
 
 
-def shade(value: float, most: float) -> str:
-    """The colour of a value between 0 and `most`."""
-    position = min(max(value / most, 0.0), 1.0) * (len(_RAMP) - 1)
-    index = min(int(position), len(_RAMP) - 2)
-    low, high = (_channels(_RAMP[index + offset]) for offset in (0, 1))
-    mixed = [round(a + (b - a) * (position - index)) for a, b in zip(low, high, strict=True)]
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+def strength(value: float, most: float) -> float:
+    """How much of the full colour a value between 0 and `most` has; what shows through is the page, light or dark."""
+    return 0.04 + 0.96 * min(max(value / most, 0.0), 1.0)
 
 
 def heat_svg(heat: HeatMap, *, width: float = 720.0) -> str:
@@ -77,7 +73,9 @@ def heat_svg(heat: HeatMap, *, width: float = 720.0) -> str:
         body += _cells(name, values, heat.most, (left, y, wide, tall))
     bottom = top + tall * len(names)
     body += _axis(heat, left, bottom, wide)
-    sheet = style(CHART_LIGHT, CHART_DARK, BASE_COMMON | {".end": "text-anchor:end", ".middle": "text-anchor:middle"})
+    light, dark = (f"fill:{colour}" for colour in (_RAMP[-1], SERIES_DARK[0]))
+    ends = {".end": "text-anchor:end", ".middle": "text-anchor:middle"}
+    sheet = style(CHART_LIGHT | {".heat": light}, CHART_DARK | {".heat": dark}, BASE_COMMON | ends)
     return document(width, bottom + 40 + _MARGIN, heat.title, sheet, "".join(body))
 
 
@@ -118,7 +116,8 @@ def _cells(name: str, values: Sequence[float], most: float, box: tuple[float, fl
                 element(
                     "rect",
                     tip,
-                    fill=shade(value, most),
+                    class_="heat",
+                    fill_opacity=strength(value, most),
                     x=left + start * wide,
                     y=y,
                     width=length * wide,
@@ -147,7 +146,9 @@ def _axis(heat: HeatMap, left: float, bottom: float, wide: float) -> list[str]:
 def _scale(heat: HeatMap, x: float, y: float) -> str:
     """What the shades mean."""
     parts = [
-        element("rect", fill=shade(step / 20, 1.0), x=x + 26 + 5.0 * step, y=y, width=5.4, height=10.0)
+        element(
+            "rect", class_="heat", fill_opacity=strength(step, 20.0), x=x + 26 + 5.0 * step, y=y, width=5.4, height=10.0
+        )
         for step in range(21)
     ]
     parts.append(element("text", "0", class_="small end", x=x + 20, y=y + 9))
@@ -163,7 +164,3 @@ def _steps(heat: HeatMap) -> tuple[float, float]:
 def _labelled(names: Sequence[str]) -> list[str]:
     """The rows that are named: all, or every second, third and so on where they are many."""
     return list(names[:: -(-len(names) // _MOST_LABELS)])
-
-
-def _channels(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

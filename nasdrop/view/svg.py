@@ -69,7 +69,11 @@ def shorten(value: str, length: int, ellipsis: str = "…") -> str:
 def style(light: Mapping[str, str], dark: Mapping[str, str], common: Mapping[str, str]) -> str:
     """A style element: selector -> declarations, for the light theme, the dark one, and both."""
     dark_rules = "".join(_rules(dark))
-    body = "".join(_rules(common)) + "".join(_rules(light)) + f"@media(prefers-color-scheme:dark){{{dark_rules}}}"
+    body = (
+        "".join(_rules(common))
+        + "".join(_rules(light))
+        + f"@media screen and (prefers-color-scheme:dark){{{dark_rules}}}"
+    )
     return f"<style>{text_rules(body)}</style>"
 
 

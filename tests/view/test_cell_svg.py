@@ -78,7 +78,7 @@ def test_the_picture_asks_nothing_of_the_outside(darts_v2):
 
 
 def test_both_themes_are_there(darts_v2):
-    light, dark = cell_svg(darts_v2["normal"]).split("@media(prefers-color-scheme:dark)")
+    light, dark = cell_svg(darts_v2["normal"]).split("@media screen and (prefers-color-scheme:dark)")
     for rule in (".nasdrop .panel{fill:", ".nasdrop text{fill:", ".nasdrop .sep rect{fill:"):
         assert rule in light
         assert rule in dark

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from nasdrop.errors import InputError
-from nasdrop.view.heat import HeatMap, heat_png, heat_svg, shade
+from nasdrop.view.heat import HeatMap, heat_png, heat_svg, strength
 
 
 def make(rows=3, columns=5, **changes):
@@ -19,13 +19,10 @@ def test_equal_neighbours_share_a_rectangle_and_a_gap_has_none(parse):
     assert tips == ["a, 0-1: 0.1", "a, 2: 0.3", "b, 1: 0.2"]
 
 
-def test_a_larger_value_is_darker():
-    def light(colour):
-        return sum(int(colour[i : i + 2], 16) for i in (1, 3, 5))
-
-    shades = [light(shade(value / 10, 1.0)) for value in range(11)]
-    assert shades == sorted(shades, reverse=True) and len(set(shades)) == 11
-    assert shade(2.0, 1.0) == shade(1.0, 1.0) and shade(-1.0, 1.0) == shade(0.0, 1.0)
+def test_a_larger_value_is_stronger():
+    shades = [strength(value / 10, 1.0) for value in range(11)]
+    assert shades == sorted(shades) and len(set(shades)) == 11
+    assert strength(2.0, 1.0) == strength(1.0, 1.0) == 1.0 and strength(-1.0, 1.0) == strength(0.0, 1.0) > 0
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 5), (160, 2), (2, 600)])

@@ -34,7 +34,7 @@ def test_shorten_keeps_beginning_and_end():
 def test_rules_are_kept_to_our_pictures():
     sheet = style({".a,.b": "fill:red"}, {".a": "fill:blue"}, {})
     assert ".nasdrop .a,.nasdrop .b{fill:red}" in sheet
-    assert "@media(prefers-color-scheme:dark){.nasdrop .a{fill:blue}}" in sheet
+    assert "@media screen and (prefers-color-scheme:dark){.nasdrop .a{fill:blue}}" in sheet
 
 
 def test_a_document_is_labelled_and_sized(parse):
