@@ -4,6 +4,9 @@ Both kinds answer to the same few names, and in every order give the same bytes:
 it has. Shapes: N images, C channels, spatial axes (L), (H, W) or (D, H, W).
 """
 
+import os
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +25,7 @@ from nasdrop.train.readers import Bytes
 Selection = Tensor | slice
 """Which images: their indices in any order, or a stretch of them."""
 
+_WATCH = 1.0  # seconds between two looks of a worker at its parent
 _CHUNK = 64  # pictures that a worker decodes at a time when all are read
 
 
@@ -109,6 +113,7 @@ class StoredImages:
             num_workers=min(self.workers, num_cores(), len(wanted)),
             collate_fn=_as_it_is,  # arrays go through pipes: shared memory is small in most containers
             generator=torch.Generator(),  # or it draws from the default one
+            worker_init_fn=_end_with_parent,
         )
         return iter(loader)
 
@@ -131,6 +136,18 @@ class _Decoder(Dataset[tuple[Bytes, list[str]]]):
             except DataError as error:
                 faults += error.lines
         return pixels, faults
+
+
+def _end_with_parent(_number: int) -> None:
+    """Let a worker end soon after a parent that was killed: torch's own watch waits until somebody reads its batch."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -149,3 +149,17 @@ def test_arrays_are_predicted_as_they_are(nasdrop, place, tmp_path):
         np.savez(tmp_path / "wrong.npz", **wrong)
         code, _, err = nasdrop("predict", place / "bundle", tmp_path / "wrong.npz")
         assert code == 2 and line in err
+
+
+def test_a_search_by_gradient_from_disk_finds_what_one_from_memory_finds(place, tmp_path):
+    (tmp_path / "x.toml").write_text(
+        f'name = "x"\nspace = "tiny"\nthreads = 1\n[data]\nname = "folder"\nroot = "{place / "pictures"}"\n'
+        '[search]\nkind = "gradient"\nstrategy = "darts"\nepochs = 1\nbatch_size = 8\nchannels = 4\nnum_cells = 3\n'
+        "crop_padding = 1\n[final]\nseeds = 0\n"
+    )
+    found = []
+    for number, options in enumerate((("data.streaming=false",), ("data.streaming=true", "data.loader_workers=1"))):
+        run = tmp_path / f"run{number}"
+        assert cli.run(["search", str(tmp_path / "x.toml"), *options, "--out", str(run)]) == 0
+        found.append(json.loads((run / "result.json").read_text()))
+    assert found[0] == found[1]

@@ -1,5 +1,11 @@
 """Images in memory and on disk answer alike: the same order, the same bytes, the same training."""
 
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -189,3 +195,32 @@ def test_the_folder_must_be_named():
         load(DataSettings(name="folder"))
     with pytest.raises(DataError, match=r"data.file: must name the .csv file"):
         load(DataSettings(name="csv"))
+
+
+STREAM = """
+import sys
+from nasdrop.settings import DataSettings, TrainSettings
+from nasdrop.train import load, train_batches
+data = load(DataSettings(name="folder", root=sys.argv[1], size=200, streaming=True, loader_workers=1))
+batches = train_batches(data.train, data, TrainSettings(batch_size=2), seed=0, epoch=0)
+next(batches)
+print(*open(f"/proc/self/task/{__import__('os').getpid()}/children").read().split(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc")
+def test_workers_end_when_their_process_is_killed(folder):
+    """Their pipe is full then: nobody reads the batches that they have decoded ahead."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STREAM, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    workers = [int(number) for number in process.stdout.readline().split()]
+    assert len(workers) == 1
+    process.kill()
+    process.communicate()
+    handle = os.pidfd_open(workers[0]) if Path(f"/proc/{workers[0]}").exists() else None
+    if handle is not None:
+        ended, _, _ = select.select([handle], [], [], 60)
+        os.close(handle)
+        assert ended
