@@ -112,7 +112,8 @@ def parse_override(text: str) -> Override:
     keys = _split(key)
     if not equals or not all(keys):
         raise ConfigError(f"override: must read key.subkey=value, got {text!r}")
-    return Override(text, keys, _read_value(raw.strip()), raw.strip())
+    shown = text if text.isprintable() else repr(text)
+    return Override(shown, keys, _read_value(raw.strip()), raw.strip())
 
 
 def _split(key: str) -> tuple[str, ...]:

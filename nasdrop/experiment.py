@@ -123,7 +123,7 @@ def run(
         if not ranks.leads:
             return Report(search_cells(training, folder, Silent(), ranks), (), ())
         stack.enter_context(folder.locked())
-        folder.claim(experiment, sources(space, experiment, own))
+        folder.claim(experiment, sources(space, experiment, own), data.fingerprint)
         if reason := check(training, experiment.final):
             observer.note(f"the baseline {experiment.final.genotype} is left out: {reason}")
             training = without_published(training)

@@ -159,12 +159,13 @@ class RunFolder:
             sweep(self.path)
             yield
 
-    def claim(self, experiment: Experiment, sources: Mapping[str, Path]) -> None:
+    def claim(self, experiment: Experiment, sources: Mapping[str, Path], images: str = "") -> None:
         """Write the experiment into a new folder, or check that a used folder belongs to it.
 
         Args:
             experiment: the resolved experiment.
             sources: files to copy and hash, by the name they get in the run folder.
+            images: tells the data from others of the same name; empty: not known here.
 
         Raises:
             RunFolderError: the folder belongs to another experiment or to other sources.
@@ -172,7 +173,7 @@ class RunFolder:
         contents = {name: path.read_bytes() for name, path in sources.items()}
         identity = {"settings": _fixed(experiment), "sources": {name: digest(text) for name, text in contents.items()}}
         if self.identity.exists():
-            self._compare(identity)
+            images = self._compare(identity, images)
         elif self.journal.exists() or self.genotype.exists():
             raise RunFolderError(f"{self.path}: holds a run but no {self.identity.name}; give another --out")
         for name, content in contents.items():
@@ -180,7 +181,7 @@ class RunFolder:
             if not copy.is_file() or copy.read_bytes() != content:  # several workers may claim one folder at once
                 with replacing(copy) as temporary:
                     temporary.write_bytes(content)
-        write_json(self.identity, identity | {"versions": versions()})
+        write_json(self.identity, identity | {"versions": versions(), "images": images})
         write_text(self.experiment, config.dump(experiment))
 
     def read_experiment(self) -> Experiment:
@@ -214,7 +215,8 @@ class RunFolder:
         except (ValueError, RecursionError) as error:
             raise RunFolderError(f"{path}: damaged: not valid JSON: {error}") from None
 
-    def _compare(self, identity: Mapping[str, Mapping[str, Any]]) -> None:
+    def _compare(self, identity: Mapping[str, Mapping[str, Any]], images: str) -> str:
+        """Refuse what differs; what tells the data, as far as it is known."""
         known = self.read_json(self.identity)
         if not isinstance(known, dict) or not all(isinstance(known.get(part), dict) for part in identity):
             raise RunFolderError(f"{self.identity}: damaged: settings and sources are missing")
@@ -224,8 +226,12 @@ class RunFolder:
             for key in sorted({*identity[part], *known[part]})
             if known[part].get(key) != (value := identity[part].get(key))
         ]
+        there = known.get("images") or images
+        if images and there != images:
+            lines.append(f"{self.path}: was begun with other images: their digest is {there!r} there, {images!r} here")
         if lines:
             raise RunFolderError(*lines, f"{self.path}: give another --out, or --fresh to set the old run aside")
+        return str(there)
 
 
 def default_path(experiment: Experiment, sources: Mapping[str, Path], root: Path) -> Path:

@@ -3,7 +3,8 @@
 import json
 import platform
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -47,11 +48,32 @@ def load_network(folder: RunFolder) -> tuple[Network | FractalNet, tuple[int, ..
         shape = tuple(json.loads(metadata["shape"]))
         num_classes = int(metadata["num_classes"])
         genotype = Genotype.from_json(metadata["genotype"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise RunFolderError(f"{folder.weights}: damaged: its metadata lack {error}") from None
-    network = build_network(discrete(experiment), run_space(folder), genotype, shape=shape, num_classes=num_classes)
+    if not (2 <= len(shape) <= 4 and all(type(size) is int and size > 0 for size in shape) and num_classes > 0):
+        raise RunFolderError(f"{folder.weights}: damaged: its metadata tell of images {shape} in {num_classes} classes")
+    build = partial(build_network, discrete(experiment), run_space(folder), genotype, shape=shape)
+    _refuse_misfit(folder, lambda: build(num_classes=num_classes), weights)
+    network = build(num_classes=num_classes)
     network.load_state_dict(weights)
     return network.eval(), shape
+
+
+def _refuse_misfit(folder: RunFolder, build: Callable[[], nn.Module], weights: Mapping[str, torch.Tensor]) -> None:
+    """Compare weights with the network that they are said to be of, before that takes memory."""
+    try:
+        with torch.device("meta"):
+            there = {name: tuple(value.shape) for name, value in build().state_dict().items()}
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise RunFolderError(f"{folder.weights}: damaged: {' '.join(str(error).split())[:200]}") from None
+    here = {name: tuple(value.shape) for name, value in weights.items()}
+    wrong = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+    if wrong:
+        name = wrong[0]
+        raise RunFolderError(
+            f"{folder.weights}: belongs to another network, or is damaged: {name!r} must be of the shape "
+            f"{there.get(name, 'none')}, got {here.get(name, 'none')}"
+        )
 
 
 def trained_experiment(folder: RunFolder, metadata: Mapping[str, str]) -> Experiment:

@@ -27,7 +27,7 @@ def open_journal(path: Path) -> JournalStorage:
     """
     try:
         return JournalStorage(Journal(path))
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError, OSError) as error:
         raise RunFolderError(f"{path}: damaged: Optuna cannot replay it: {error!r}") from None
 
 
@@ -121,7 +121,7 @@ def _split(content: bytes, path: Path) -> tuple[bytes, bytes]:
 def _is_record(line: bytes) -> bool:
     try:
         return line.endswith(b"\n") and isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -6,11 +6,12 @@ trained apart and differ.
 
 import csv
 import gzip
+import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 from nasdrop.errors import DataError, GenotypeError, suggest
 from nasdrop.resources import find
 from nasdrop.space import Genotype, SearchSpace
+from nasdrop.train.archives import read_npz
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """NAS-Bench-201's, in the order of its rows."""
 
+_MOST_TEXT = 100_000_000  # characters of a CSV file
 _SECONDS = "seconds_by_edge"
 _STAGES = ((16, 32), (32, 16), (64, 8))  # channels and side of the three stages
 _CELLS = 5  # cells a stage
@@ -119,13 +122,14 @@ def edge_counts(operation: str) -> tuple[int, int]:
 
 def _read_packed(path: Path) -> tuple[list[Genotype], dict[str, Column]]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
-            arrays = {name: packed[name] for name in packed.files}
+        arrays = read_npz(path)
         seconds = arrays.pop(_SECONDS)
         columns = dict(_unpacked(arrays))
-        assert {len(values) for values in columns.values()} == {5**6} and seconds.shape == (6, 5)  # noqa: S101
-    except (OSError, ValueError, KeyError, AssertionError, BadZipFile) as error:
+        whole = {"index"} < columns.keys() and {len(values) for values in columns.values()} == {5**6}
+    except (ValueError, KeyError, TypeError, OverflowError, IndexError) as error:
         raise DataError(f"{path}: damaged or no packed table ({error})") from None
+    if not whole or seconds.shape != (6, 5) or seconds.dtype.kind != "f":
+        raise DataError(f"{path}: damaged or no packed table (it must have 15,625 rows in each column)")
     cells = list(product(range(5), repeat=6))
     counts = np.array([edge_counts(name) for name in OPERATIONS])
     totals = np.array([counts[list(cell)].sum(0) for cell in cells]) + _EMPTY
@@ -144,12 +148,17 @@ def _unpacked(arrays: Mapping[str, NDArray[np.uint8]]) -> Iterator[tuple[str, Co
 
 def _read_csv(path: Path) -> tuple[list[Genotype], dict[str, Column]]:
     try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            text = file.read(_MOST_TEXT + 1)
+        if len(text) > _MOST_TEXT:
+            raise DataError(f"{path}: must hold at most {_MOST_TEXT} characters, got more")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
         texts = [row.pop("arch") for row in rows]
         names = list(rows[0])
         columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
-    except (OSError, EOFError, KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
+    except DataError:
+        raise
+    except (OSError, EOFError, KeyError, IndexError, TypeError, ValueError, csv.Error, zlib.error) as error:
         raise DataError(f"{path}: must be a table with a header, a column 'arch' and numbers ({error!r})") from None
     index = columns.pop("index", np.arange(len(rows), dtype=np.float64))
     genotypes = []

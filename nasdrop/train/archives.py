@@ -18,8 +18,8 @@ Array = npt.NDArray[Any]
 PARTS = ("train", "valid", "test")
 
 
-def read_npz(path: Path, wanted: Collection[str]) -> dict[str, Array]:
-    """Those arrays of an .npz file whose names are in `wanted`, in native byte order.
+def read_npz(path: Path, wanted: Collection[str] | None = None) -> dict[str, Array]:
+    """The arrays of an .npz file, or those whose names are in `wanted`, in native byte order.
 
     Raises:
         DataError: no zip archive, truncated, a checksum fails, an array of Python objects (a pickle, never loaded),
@@ -27,7 +27,9 @@ def read_npz(path: Path, wanted: Collection[str]) -> dict[str, Array]:
     """
     with reading(path), zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        return {name: _read_member(path, archive, members[name]) for name in members if name in wanted}
+        return {
+            name: _read_member(path, archive, members[name]) for name in members if wanted is None or name in wanted
+        }
 
 
 def read_array(path: Path) -> Array:

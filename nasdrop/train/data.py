@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nasdrop.errors import DataError
+from nasdrop.files import digest
 from nasdrop.settings import DataSettings
 from nasdrop.train.images import AnyImages, Images, StoredImages, in_memory, joined
 from nasdrop.train.listings import Listing, refuse
@@ -61,6 +62,13 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         """(C, *spatial) of one image."""
         return self.train.shape
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells these images from others of the same name: labels of all splits, classes, shape and statistics."""
+        moments = [f"{value:.5g}" for value in (*self.mean, *self.std)]
+        labels = b"".join(part.labels.cpu().numpy().tobytes() for part in (self.train, self.valid, self.test))
+        return digest(repr((self.shape, self.classes, moments)).encode() + labels)[:16]
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on a device, all of it."""

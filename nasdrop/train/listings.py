@@ -195,7 +195,14 @@ def _fault(path: Path, row: Sequence[str], columns: Mapping[str, int]) -> str:
         return f"must be of the split {', '.join(PARTS)}, got {word!r}; {suggest(word, _PART_NAMES)}"
     if "\0" in name or not (path.parent / name).resolve().is_relative_to(path.parent.resolve()):
         return f"must name a file below {path.parent}, got {name!r}"
-    return "" if (path.parent / name).is_file() else f"must name a file, got {name!r}, which is not there"
+    return "" if _is_file(path.parent / name) else f"must name a file, got {name!r}, which is not there"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the system allows
+        return False
 
 
 def _codes(words: Sequence[str], known: Sequence[str]) -> Labels:

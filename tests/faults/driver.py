@@ -55,7 +55,7 @@ class Driver:
         self.inputs = folder / "inputs"
         prepare(self.inputs)
         if self.kind.start is not Kind.start:
-            _finish(self.inputs)
+            finish(self.inputs)
         self.whole = folder / "whole"
         self.kind.start(self.inputs, self.whole)
         self.unbroken = self._call(self.whole, None)
@@ -137,7 +137,7 @@ class Driver:
                 yield f"trial {number} was {before}, is lost: {now.get(number)}"
 
 
-def _finish(inputs: Path) -> None:
+def finish(inputs: Path) -> None:
     """A run with trained weights, for what starts from one."""
     folder = inputs / "finished"
     arguments = [text.format(inputs=inputs, run=folder) for text in KINDS["train"].first]

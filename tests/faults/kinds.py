@@ -189,7 +189,7 @@ def differences(here: object, there: object, place: str = "") -> Iterator[str]:
     if isinstance(here, Mapping) and isinstance(there, Mapping):
         if here.keys() != there.keys():
             yield f"{place}: {set(here) ^ set(there)}"
-        for key in here.keys() & there.keys() - {"seconds", "replayed"}:
+        for key in here.keys() & there.keys() - {"replayed", *_MEASURED}:
             yield from differences(here[key], there[key], f"{place}.{key}")
     elif isinstance(here, list | tuple) and isinstance(there, list | tuple) and len(here) == len(there):
         for number, pair in enumerate(zip(here, there, strict=True)):
@@ -201,9 +201,16 @@ def differences(here: object, there: object, place: str = "") -> Iterator[str]:
         yield place
 
 
+_MEASURED = {"seconds", "images_per_second", "memory_mib"}
+
+
+def _of_time(key: str) -> bool:
+    return any(word in key for word in ("second", "time", "memory", "speed"))
+
+
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _timeless(entry) for key, entry in value.items() if "second" not in key and key != "time"}
+        return {key: _timeless(entry) for key, entry in value.items() if not _of_time(key)}
     return [_timeless(entry) for entry in value] if isinstance(value, list) else value
 
 
