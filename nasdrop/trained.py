@@ -173,9 +173,11 @@ def bundle(folder: RunFolder, out: Path) -> tuple[Path, ...]:
         out: the folder to write, made where it is missing.
 
     Raises:
-        InputError: the run has no trained weights.
+        InputError: the run has no trained weights, or `out` is its own folder.
         RunError: what was written would compute something else.
     """
+    if out.resolve() == folder.path.resolve():
+        raise InputError(f"{out}: a bundle must be written into another folder than its run")
     network, shape = load_network(folder)
     genotype = Genotype.read(folder.genotype)
     out.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from nasdrop.train.readers import Labels, check_labels, read_cifar, read_idx, re
 Part = tuple[Array, Labels]
 
 _OURS = "the test split is ours"
+_PICTURES = ("folder", "csv")
 _FASHION_SYSTEM = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 _FASHION_CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 _CIFAR_ADVICE = "download {} (the binary version) from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it"
@@ -81,6 +82,11 @@ def _kind(settings: DataSettings) -> Kind:
     if settings.file and settings.name not in ("npz", "csv"):
         rule = "is read for data.name = 'npz' and 'csv' only"
         raise DataError(f"data.file: {rule}, got {settings.file!r} for {settings.name!r}")
+    if settings.name not in _PICTURES and (settings.size or settings.channels):
+        rule = "are for pictures, data.name = 'folder' or 'csv'"
+        raise DataError(
+            f"data.size, data.channels: {rule}, got {settings.size}, {settings.channels} for {settings.name!r}"
+        )
     return SOURCES[settings.name]
 
 

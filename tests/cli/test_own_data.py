@@ -67,6 +67,11 @@ def test_init_names_damaged_pictures(nasdrop, place, tmp_path):
     assert code == 2 and "does not exist" in err
 
 
+def test_a_bundle_is_another_folder_than_its_run(nasdrop, place):
+    code, _, err = nasdrop("export", place / "run", "--all", "--out", place / "run")
+    assert code == 2 and "must be written into another folder" in err
+
+
 @pytest.mark.parametrize("folder", ["run", "bundle"])
 def test_predict_tells_class_and_probability(nasdrop, place, folder):
     files = [place / "pictures" / "dark" / "0.png", place / "pictures" / "light" / "1.png"]

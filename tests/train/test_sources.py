@@ -144,5 +144,6 @@ def test_names_and_files_that_do_not_fit_are_one_line():
     assert refused(name="digts") == "data.name: must be a data set, got 'digts'; did you mean 'digits'?"
     assert "must name the .npz file" in refused(name="npz")
     assert "data.file: is read for data.name = 'npz' and 'csv' only" in refused(name="digits", file="x.npz")
+    assert "are for pictures, data.name = 'folder' or 'csv', got 32, 0 for 'digits'" in refused(name="digits", size=32)
     for name in SOURCES.keys() - {"digits", "fashion_mnist"}:
         assert "/nowhere" in refused(name=name, root="/nowhere", file=f"x.{name}" if name in ("npz", "csv") else "")
