@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nasdrop.experiment import search as search
+    from nasdrop.experiment import train_cell as train_cell
     from nasdrop.exporters import export as export
     from nasdrop.models.fractal import FractalNet as FractalNet
     from nasdrop.models.network import Network as Network
@@ -29,6 +30,7 @@ _ROOMS = {
     "export": "nasdrop.exporters",
     "fit": "nasdrop.train",
     "search": "nasdrop.experiment",
+    "train_cell": "nasdrop.experiment",
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "export",
     "fit",
     "search",
+    "train_cell",
 ]
 
 

@@ -83,11 +83,15 @@ def load(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model
     Raises:
         ConfigError: all mistakes of the file and the overrides, one line each.
     """
-    tree = read_toml(path)
+    return build(model, read_toml(path), str(path), overrides)
+
+
+def build(model: type[Model], tree: Tree, place: str, overrides: Sequence[str] = ()) -> Model:
+    """Validate a tree of plain values, with overrides laid over it; see `load`."""
     parsed = [parse_override(text) for text in overrides]
     for override in parsed:
         _lay(tree, override)
-    return validate(model, tree, str(path), parsed)
+    return validate(model, tree, place, parsed)
 
 
 def validate(model: type[Model], tree: Tree, place: str, overrides: Sequence[Override] = ()) -> Model:

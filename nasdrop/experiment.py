@@ -1,6 +1,6 @@
 """The only wiring: an experiment in, a run folder and a result out."""
 
-import json
+import math
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +19,20 @@ from nasdrop.drop import DropScheduler
 from nasdrop.errors import ConfigError
 from nasdrop.exporters import text
 from nasdrop.files import write_json, write_text
+from nasdrop.retrain import (
+    announce_cell,
+    cell_experiment,
+    check_shared,
+    final_training,
+    given_cell,
+    score_best,
+    without_published,
+)
 from nasdrop.run_folder import RunFolder, default_path, set_aside
 from nasdrop.searchers.costs import NetworkCosts
 from nasdrop.searchers.evaluators import Evaluator, Function, FunctionEvaluator, TableEvaluator, TrainingEvaluator
 from nasdrop.searchers.fidelity import ladder_text
-from nasdrop.searchers.finals import BEST, Candidate, FinalScore, candidates, check, final_rows, train_finals
+from nasdrop.searchers.finals import FinalScore, check
 from nasdrop.searchers.goals import check_goals, limits_text
 from nasdrop.searchers.gradient.part import build_supernet
 from nasdrop.searchers.gradient.search import GradientSearch
@@ -33,13 +42,12 @@ from nasdrop.searchers.result import Observer, SearchResult, Silent
 from nasdrop.searchers.storage import open_study, place_of, publish, without_password
 from nasdrop.searchers.study import StudySearch
 from nasdrop.searchers.study_events import front_chart, write_study
-from nasdrop.searchers.supervisor import finals_with, search_with, worker_commands
+from nasdrop.searchers.supervisor import search_with, worker_commands
 from nasdrop.searchers.table import Table
-from nasdrop.searchers.training import Outcome, Training, check_beside
-from nasdrop.searchers.trainings import Trainings
-from nasdrop.settings import Experiment, StudySettings
-from nasdrop.space import SearchSpace, load_space
-from nasdrop.train import Dataset, Recorder, choose_device, load, save_weights, set_threads
+from nasdrop.searchers.training import Training, check_beside
+from nasdrop.settings import CellSettings, Experiment, StudySettings
+from nasdrop.space import Genotype, SearchSpace, load_space
+from nasdrop.train import Dataset, Recorder, choose_device, load, set_threads
 from nasdrop.train.criterion import loss_file
 from nasdrop.train.ranks import Ranks, joined, own_device
 from nasdrop.view.chart_svg import chart_svg
@@ -88,6 +96,27 @@ def search(
     return run(experiment, open_folder(experiment, out), Silent(), evaluator).search
 
 
+def train_cell(cell: str | Path, experiment: str | Path = "", *overrides: str, out: Path | None = None) -> Report:
+    """Train a known cell on train + validation data and score it on test; continue where an equal call stopped.
+
+    Args:
+        cell: a published name, a text or a file of a genotype, or a run folder, whose best cell is meant.
+        experiment: a file or a shipped name; empty: the run folder's own, else digits. Its search is left out, and so
+            are the baselines that no override asks for.
+        overrides: texts such as `final.seeds=3`, `train.epochs=600`, `final.resnet=true` or `final.inherit=RUN`.
+        out: the run folder; by default `runs/<cell>-<name>-<digest>`.
+
+    Returns:
+        `finals`, a row of test scores each for the cell and the baselines, and `search.folder`, the run folder.
+
+    Raises:
+        InputError: the cell, the experiment, the data or the run folder is wrong.
+        RunError: the training diverged.
+    """
+    settings = cell_experiment(str(cell), str(experiment), overrides)
+    return run(settings, open_folder(settings, out), Silent())
+
+
 def open_folder(
     experiment: Experiment, out: Path | None = None, *, fresh: bool = False, database: str = ""
 ) -> RunFolder:
@@ -120,20 +149,29 @@ def run(
     training = make_training(experiment, space, data.limited(experiment.data.train_limit), folder, device)
     with ExitStack() as stack:
         ranks = stack.enter_context(joined(device))
-        if not ranks.leads:
-            return Report(search_cells(training, folder, Silent(), ranks), (), ())
-        stack.enter_context(folder.locked())
-        folder.claim(experiment, sources(space, experiment, own), data.fingerprint)
+        check_shared(experiment, ranks)
+        if ranks.leads:
+            stack.enter_context(folder.locked())
+            folder.claim(experiment, sources(space, experiment, own), data.fingerprint)
+        else:
+            observer = Silent()
         if reason := check(training, experiment.final):
             observer.note(f"the baseline {experiment.final.genotype} is left out: {reason}")
             training = without_published(training)
         if isinstance(settings, StudySettings):
             check_beside(training, settings.beside)
-        announce(training, folder, observer)
+        if ranks.leads:
+            announce(training, folder, observer)
         result = search_cells(training, folder, observer, ranks)
+        if ranks.world_size > 1:
+            ranks.wait()  # until rank 0 has written the cell
+            result = replace(result, genotype=Genotype.read(folder.genotype))
         table = Table.load(experiment.final.table, space) if experiment.final.table else None
         measured = look_up(table, result, observer)
-        finals = score_best(training.under(result.chosen).discrete(), data.merged(), result, measured, folder, observer)
+        chosen = training.under(result.chosen)
+        finals = score_best(final_training(chosen, data, ranks), result, measured, folder, observer)
+    if not ranks.leads:
+        return Report(result, (), ())
     written = (
         folder.genotype,
         folder.picture,
@@ -153,12 +191,6 @@ def look_up(table: Table | None, result: SearchResult, observer: Observer) -> Ma
         accuracies = ", ".join(f"{name} {value:.2f} %" for name, value in measured.items() if "accuracy" in name)
         observer.note(f"best cell in {table.name}: {accuracies or 'not measured'}")
     return measured
-
-
-def without_published(training: Training) -> Training:
-    """The same training with no published cell among the baselines."""
-    final = training.experiment.final.model_copy(update={"genotype": ""})
-    return replace(training, experiment=training.experiment.model_copy(update={"final": final}))
 
 
 def make_training(
@@ -182,6 +214,11 @@ def search_cells(training: Training, folder: RunFolder, observer: Observer, rank
         ConfigError: several processes share a search that is not by gradient.
     """
     experiment, settings = training.experiment, training.experiment.search
+    if isinstance(settings, CellSettings):
+        result = SearchResult(given_cell(settings, training.space), math.nan, ())
+        if ranks.leads:
+            write_cell(result, folder)
+        return result
     if isinstance(settings, StudySettings):
         if ranks.world_size > 1:
             raise ConfigError(f"search.kind: only a search by gradient is shared by torchrun, got {settings.kind!r}")
@@ -297,68 +334,12 @@ def run_untrained(
     return Report(replace(result, folder=folder.path), (), tuple(filter(Path.exists, written)), measured)
 
 
-def score_best(
-    training: Training,
-    merged: Dataset,
-    result: SearchResult,
-    measured: Mapping[str, float],
-    folder: RunFolder,
-    observer: Observer,
-) -> list[FinalScore]:
-    """Train the best cell and the baselines on train + valid, score them on test, write the best one's weights."""
-    training = replace(training, data=merged.to(training.device))
-    wanted = list(candidates(training, training.experiment.final, result.genotype))
-    workers = worker_commands(folder.path, training.experiment, "--finals")
-    with Trainings(folder) as store:
-        if len(workers) > 1:
-            finals_with(training, wanted, store, workers, folder.logs, observer)
-        train_candidates(training, wanted, store, folder, observer)  # all, or what workers have left
-        known = store.known()
-    rows = final_rows(training, wanted, known)
-    summary = {
-        "validation_accuracy": result.score,
-        "validation_note": result.note,
-        "genotype": result.genotype.to_text("json"),
-        "chosen": dict(result.chosen),
-        "test": [vars(row) for row in rows],
-        "table": measured,
-        "trainings": known,
-    }
-    write_json(folder.result, summary)
-    return rows
-
-
-def train_candidates(
-    training: Training,
-    wanted: Sequence[Candidate],
-    store: Trainings,
-    folder: RunFolder,
-    observer: Observer,
-    stop: threading.Event | None = None,
-) -> None:
-    """Do the final trainings that nobody has done or is doing; the first one of the best cell leaves its weights."""
-
-    def trained(candidate: Candidate, seed: int, outcome: Outcome) -> None:
-        if candidate.label == BEST and seed == candidate.seeds[0]:
-            metadata = {
-                "genotype": candidate.genotype.to_json(),
-                "experiment": training.experiment.model_dump_json(),
-                "shape": json.dumps(training.data.shape),
-                "num_classes": str(training.data.num_classes),
-                "mean": json.dumps(training.data.mean),
-                "std": json.dumps(training.data.std),
-                "classes": json.dumps(training.data.classes),
-                "test_accuracy": f"{outcome.accuracy:.6f}",
-                "test_metrics": json.dumps(dict(outcome.score.metrics)),
-            }
-            save_weights(folder.weights, outcome.network, metadata)
-
-    train_finals(training, wanted, store, trained=trained, observer=observer, stop=stop or threading.Event())
-
-
 def announce(training: Training, folder: RunFolder, observer: Observer) -> None:
     """Say what will be done and where drop is active, before anything runs."""
     experiment, data, settings = training.experiment, training.data, training.experiment.search
+    if isinstance(settings, CellSettings):
+        announce_cell(training.discrete(), given_cell(settings, training.space), folder, observer)
+        return
     genotype = training.space.sample(random.Random(experiment.seed))  # noqa: S311 - any cell shows the rates
     network: nn.Module
     drop, epochs = experiment.drop, settings.epochs

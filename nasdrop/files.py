@@ -74,3 +74,11 @@ def write_json(path: Path, value: Any) -> None:
 def digest(content: bytes | str) -> str:
     """SHA-256 as 64 hexadecimal digits."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def is_folder(text: str) -> bool:
+    """Whether a text names a folder; one that is too long for a name does not."""
+    try:
+        return Path(text).is_dir()
+    except (OSError, ValueError):
+        return False

@@ -418,8 +418,15 @@ def _wrong_ladder(settings: StudySettings) -> list[str]:
     return lines
 
 
+class CellSettings(Settings):
+    """No search: a cell that is known is trained (`nasdrop train`)."""
+
+    kind: Literal["cell"]
+    genotype: str = Field(description="a published name, or a text of a genotype")
+
+
 def search_kind(search: object) -> str:
-    """The tag of the settings that a `[search]` table is of: "study", or a strategy's name.
+    """The tag of the settings that a `[search]` table is of: "study", "cell", or a strategy's name.
 
     Args:
         search: a table as it was read, or settings.
@@ -432,6 +439,7 @@ def search_kind(search: object) -> str:
 
 Search = Annotated[
     Annotated[StudySettings, Tag("study")]
+    | Annotated[CellSettings, Tag("cell")]
     | Annotated[DartsSettings, Tag("darts")]
     | Annotated[GdasSettings, Tag("gdas")]
     | Annotated[PcDartsSettings, Tag("pc_darts")]
@@ -453,6 +461,13 @@ class FinalSettings(Settings):
     without_drop: bool = Field(default=True, description="baseline: the best cell trained without drop path")
     drop: DropSettings | None = Field(None, description="drop path of these trainings; left out: that of the search")
     table: str = Field("", description="also look the best cell up in this measured table; empty: do not")
+    resnet: bool = Field(default=False, description="baseline: a residual network of as many parameters, once a seed")
+    inherit: str = Field(
+        "", description="cells start from the supernet of this run folder, not from scratch; empty: from scratch"
+    )
+    validate_epochs: bool = Field(
+        default=False, description="hold the validation split out, and score it after every epoch"
+    )
 
 
 class Experiment(Settings):

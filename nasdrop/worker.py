@@ -7,7 +7,8 @@ import torch
 
 from nasdrop.beside import chosen_in
 from nasdrop.errors import ConfigError
-from nasdrop.experiment import evaluator_of, make_training, train_candidates, without_published
+from nasdrop.experiment import evaluator_of, make_training
+from nasdrop.retrain import final_training, train_candidates, without_published
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.evaluators import Evaluator, Stopped, TableEvaluator
 from nasdrop.searchers.finals import candidates, check
@@ -83,10 +84,11 @@ def work_on_finals(
     experiment = folder.read_experiment()
     set_threads(threads or experiment.threads or 1)
     where = choose_device(device or experiment.device)
-    training = make_training(experiment, run_space(folder), load(experiment.data).merged(), folder, where)
+    data = load(experiment.data)
+    training = make_training(experiment, run_space(folder), data, folder, where)
     if isinstance(experiment.search, StudySettings):
         training = training.under(chosen_in(folder.read_best(), experiment.search.beside))
-    training = training.discrete()
+    training = final_training(training, data)
     if check(training, experiment.final):
         training = without_published(training)
     wanted = list(candidates(training, training.experiment.final, Genotype.read(str(folder.genotype))))

@@ -11,7 +11,9 @@ LAYERS = [
     {"drop", "space"},
     {"models", "train", "view"},
     {"searchers", "exporters"},
-    {"experiment", "proposal", "trained"},
+    {"trained"},
+    {"retrain"},
+    {"experiment", "proposal"},
     {"prediction", "worker", "reports"},
     {"cli"},
 ]

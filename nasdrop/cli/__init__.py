@@ -21,6 +21,7 @@ COMMANDS = {
         "search",
         "Search cells as an experiment file says, then train and score the best.",
     ),
+    "train": ("nasdrop.cli.train", "train", "Train a known cell by the field's recipe and score it on test."),
     "resume": ("nasdrop.cli.search", "resume", "Continue a run from its folder alone."),
     "status": ("nasdrop.cli.status", "status", "Tell how a search stands: trials, workers, best cell, time left."),
     "worker": ("nasdrop.cli.worker", "worker", "Run trials of a search, beside any number of other workers."),

@@ -45,10 +45,13 @@ def init(path: Path, out: Path | None, size: int, minutes: float, device: str, f
         raise InputError(f"{out}: is there already; give another --out, or --force to replace it")
     write_text(out, proposal.text)
     search, epochs = proposal.experiment.search, proposal.experiment.train.epochs
-    trials = getattr(search, "trials", 0)
+    trials, most = (getattr(search, name, 0) for name in ("trials", "epochs"))
     plan = [
         ("one image", " x ".join(map(str, data.shape)) + (f"; {data.note}" if data.note else "")),
-        ("search", f"{trials} cells of at most {search.epochs} epochs, {proposal.experiment.workers} at once"),
+        (
+            "search",
+            f"{trials} cells of at most {most} epochs, {proposal.experiment.workers} at once",
+        ),
         ("then", f"{proposal.experiment.final.seeds} x {epochs} epochs of the best cell, and one test score each"),
         ("time", f"at most about {duration(proposal.seconds)} here; one training step takes {duration(proposal.step)}"),
     ]

@@ -37,7 +37,7 @@ def search(
     settings = load_experiment(experiment, _with_workers(overrides, workers))
     from nasdrop.experiment import open_folder
 
-    _run(settings, open_folder(settings, out, fresh=fresh, database=storage))
+    run_and_tell(settings, open_folder(settings, out, fresh=fresh, database=storage))
 
 
 @click.command()
@@ -57,14 +57,15 @@ def resume(run: Path, overrides: tuple[str, ...], workers: int | None, storage: 
     folder = RunFolder(run, storage)
     folder.read_experiment()
     settings = config.load(Experiment, folder.experiment, _with_workers(overrides, workers))
-    _run(settings, folder, run_space(folder))
+    run_and_tell(settings, folder, run_space(folder))
 
 
 def _with_workers(overrides: tuple[str, ...], workers: int | None) -> tuple[str, ...]:
     return overrides if workers is None else (*overrides, f"workers={workers}")
 
 
-def _run(settings: "Experiment", folder: RunFolder, space: "SearchSpace | None" = None) -> None:
+def run_and_tell(settings: "Experiment", folder: RunFolder, space: "SearchSpace | None" = None) -> None:
+    """Run an experiment while a view draws, print its tables, and say what was written and what comes next."""
     from nasdrop.experiment import run
     from nasdrop.view.live import LiveView
     from nasdrop.view.terminal import print_closing, results_table, stderr_console, stdout_console, table
@@ -81,8 +82,10 @@ def _run(settings: "Experiment", folder: RunFolder, space: "SearchSpace | None" 
         + ((settings_text(record.chosen),) if beside else ())
         for record in report.search.best(5)
     ]
-    out_console.print(table(["trial", "validation", "params", "time", *beside], best, title="Best cells of the search"))
-    out_console.print()
+    if best:
+        columns = ["trial", "validation", "params", "time", *beside]
+        out_console.print(table(columns, best, title="Best cells of the search"))
+        out_console.print()
     if costs := getattr(settings.search, "costs", ()):
         front = [
             (row.number, f"{row.value:.4f}", *(f"{cost:g}" for cost in row.costs)) for row in report.search.front()

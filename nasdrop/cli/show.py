@@ -8,6 +8,7 @@ import click
 
 from nasdrop import resources
 from nasdrop.errors import InputError
+from nasdrop.files import is_folder
 from nasdrop.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def show(what: str, svg: Path | None, as_json: bool) -> None:  # noqa: FBT001 - 
     from nasdrop.view.terminal import stdout_console
 
     console = stdout_console()
-    if Path(what).is_dir():
+    if is_folder(what):
         genotype = _show_run(RunFolder(Path(what)), console, as_json=as_json)
     elif what in resources.names("search_spaces") or what.endswith(".toml"):
         if svg:
@@ -105,7 +106,9 @@ def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genot
     from nasdrop.view.terminal import ascii_only, print_closing, stderr_console, summary
     from nasdrop.view.units import settings_text
 
+    given = experiment.search.kind == "cell"  # nobody searched it
     validation = result.get("validation_accuracy")
+    accuracy = "not finished" if validation is None else f"{100 * validation:.2f} %"
     note = f" ({result['validation_note']})" if result.get("validation_note") else ""
     console.print(
         summary(
@@ -115,7 +118,7 @@ def _show_run(folder: RunFolder, console: "Console", *, as_json: bool) -> "Genot
                 ("space", experiment.space),
                 ("drop path", f"{experiment.drop.policy}, {experiment.drop.schedule} to p = {experiment.drop.p:g}"),
                 *([("beside the cell", settings_text(result["chosen"]))] if result.get("chosen") else []),
-                ("validation", "not finished" if validation is None else f"{100 * validation:.2f} %{note}"),
+                *([] if given else [("validation", accuracy + note)]),
             ]
         )
     )

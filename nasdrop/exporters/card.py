@@ -101,12 +101,11 @@ def _accuracy(facts: Facts) -> str:
     said += measures(json.loads(facts.metadata.get("test_metrics", "{}")))
     lines = [f"{', '.join(said)}."]
     if rows:
-        lines.append(f"Each row was trained the same way and scored once, after the search, on {images} test images.")
+        lines.append(f"Each row was trained the same way and scored once, at the end, on {images} test images.")
         header = ("", "test accuracy", "trainings", "standard error of so many images")
         lines = [" ".join(lines), "", _table(header, rows), ""]
-    lines.append(
-        f"In the search the best cell had {percent(facts.result['validation_accuracy'])} on the validation split."
-    )
+    if (validation := facts.result["validation_accuracy"]) is not None:
+        lines.append(f"In the search the best cell had {percent(validation)} on the validation split.")
     return "\n".join(lines)
 
 

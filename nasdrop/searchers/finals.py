@@ -9,7 +9,7 @@ import random
 import statistics
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,21 +18,23 @@ from nasdrop.searchers.evaluators import Stopped
 from nasdrop.searchers.result import Observer
 from nasdrop.searchers.training import Outcome, Training
 from nasdrop.searchers.trainings import Trainings
-from nasdrop.settings import FinalSettings
-from nasdrop.space import Genotype
+from nasdrop.settings import CellSettings, FinalSettings
+from nasdrop.space import PUBLISHED, Genotype
 from nasdrop.train import DivergedError, EpochReport
 
 BEST = "best cell"
+RESNET = "ResNet of that size"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is trained for good: a cell, with or without drop path, once a seed."""
+    """What is trained for good, once a seed: a cell, or a residual network of its size, with or without drop path."""
 
     label: str
     genotype: Genotype
     seeds: tuple[int, ...]
     drop: bool = True
+    resnet: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,28 @@ def candidates(training: Training, settings: FinalSettings, best: Genotype) -> I
         return
     seed = training.experiment.seed
     seeds = tuple(range(seed, seed + settings.seeds))
-    yield Candidate(BEST, best, seeds)
-    if settings.without_drop and training.experiment.drop.p > 0:
-        yield Candidate(f"{BEST}, no drop path", best, seeds, drop=False)
+    label = label_of(training)
+    without = settings.without_drop and training.experiment.drop.p > 0
+    yield Candidate(label, best, seeds)
+    if without:
+        yield Candidate(f"{label}, no drop path", best, seeds, drop=False)
+    if settings.resnet:
+        yield Candidate(RESNET, best, seeds, resnet=True)
+    if settings.resnet and without:
+        yield Candidate(f"{RESNET}, no drop path", best, seeds, drop=False, resnet=True)
     if settings.genotype:
         yield Candidate(settings.genotype, Genotype.read(settings.genotype), seeds)
     dice = random.Random(f"{seed} baseline")  # noqa: S311 - a reproducible draw, not a secret
     for number in range(settings.random_cells):
         yield Candidate(f"random cells#{number}", training.space.sample(dice), seeds[:1])
+
+
+def label_of(training: Training) -> str:
+    """What the first row is called: the best cell of a search, or a given cell by its published name."""
+    settings = training.experiment.search
+    if not isinstance(settings, CellSettings):
+        return BEST
+    return settings.genotype if settings.genotype in PUBLISHED else "the cell"
 
 
 def check(training: Training, settings: FinalSettings) -> str | None:
@@ -124,7 +140,7 @@ def train_finals(
     """Train all candidates that are neither trained nor being trained by another process.
 
     Args:
-        training: with merged data, so that it scores on test.
+        training: with the data of final trainings.
         wanted: what to train; labels that differ after a `#` only share a row.
         store: results of this and of an interrupted run, and of other processes.
         trained: called with each finished training, before its result is kept.
@@ -138,13 +154,13 @@ def train_finals(
     epochs, todo = training.experiment.train.epochs, jobs(training, wanted)
 
     def ended(report: EpochReport) -> None:
-        observer.epoch_ended(report.epoch + 1, epochs, None)
+        observer.epoch_ended(report.epoch + 1, epochs, report.valid.accuracy if report.valid else None)
         if stop.is_set():
             raise Stopped
 
     for number, (key, (candidate, seed)) in enumerate(todo.items()):
-        with store.claimed(number) as mine:
-            if not mine or key in store.known():
+        with store.claimed(number) if training.ranks.leads else nullcontext(enter_result=True) as mine:
+            if training.ranks.agree(float(not mine or key in store.known()), training.device):
                 continue
             observer.training_started(training_label(candidate, seed), number, len(todo))
             with _named(training_label(candidate, seed)):
@@ -154,10 +170,14 @@ def train_finals(
                     epochs=epochs,
                     seed=seed,
                     drop=candidate.drop,
+                    resnet=candidate.resnet,
+                    test=True,
                     on_epoch=ended,
                 )
-            trained(candidate, seed, outcome)
-            store.add(key, _result(candidate, seed, outcome))
+            if training.ranks.leads:
+                trained(candidate, seed, outcome)
+                store.add(key, _result(candidate, seed, outcome))
+            training.ranks.wait()
         observer.training_ended(outcome.accuracy, outcome.seconds)
 
 
@@ -185,12 +205,14 @@ def _result(candidate: Candidate, seed: int, outcome: Outcome) -> dict[str, Any]
         **asdict(outcome.cost),
         **({"parts": dict(outcome.parts)} if outcome.parts else {}),
         "metrics": dict(outcome.score.metrics),
+        **({"valid_accuracy": outcome.valid.accuracy} if outcome.valid else {}),
     }
 
 
 def job_key(training: Training, candidate: Candidate, seed: int) -> str:
     """Names one final training: the same cell, drop path and seed are trained once."""
-    return f"{training.key(candidate.genotype)}-{'drop' if candidate.drop else 'nodrop'}-{seed}"
+    kind = "resnet-" if candidate.resnet else ""
+    return f"{training.key(candidate.genotype)}-{kind}{'drop' if candidate.drop else 'nodrop'}-{seed}"
 
 
 def final_rows(

@@ -6,6 +6,7 @@ There is this one way, for trials, for the best cell and for the baselines.
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from nasdrop.models.cost import Cost, count
 from nasdrop.models.fractal import FractalDrop, FractalNet
 from nasdrop.models.fractal_genotype import fractal_network
 from nasdrop.models.network import Network
+from nasdrop.models.resnet import ResNet, resnet_of
 from nasdrop.searchers.pictures import picture_cell, picture_rates, tell_settings
 from nasdrop.settings import BesideSettings, DropSettings, Experiment, WeightSettings
 from nasdrop.space import Genotype, SearchSpace
-from nasdrop.train import Dataset, EpochReport, Recorder, Score, evaluate, evaluate_parts, fit, reestimate
+from nasdrop.train import ALONE, Dataset, EpochReport, Ranks, Recorder, Score, evaluate, evaluate_parts, fit, reestimate
 from nasdrop.train.criterion import Loss, make_loss
 
 
@@ -38,6 +40,7 @@ class Outcome:
         network: trained, on its device.
         score: all that was measured there.
         parts: accuracy in [0, 1] of each column of a fractal network, on the same images.
+        valid: score on the validation split after the last epoch; None where none is held out.
     """
 
     accuracy: float
@@ -47,6 +50,7 @@ class Outcome:
     network: nn.Module
     score: Score
     parts: Mapping[str, float] = field(default_factory=dict)
+    valid: Score | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Training:
         record: opens the recorder of a training by its label.
         sources: folder with copies of the user's own Python.
         chosen: the settings that were chosen beside the cell; the experiment has them in their places.
+        ranks: the processes that share each training.
+        parent: gives a cell's network weights to start from; None: it starts from scratch.
     """
 
     experiment: Experiment
@@ -72,6 +78,8 @@ class Training:
     record: Callable[[str], Recorder]
     sources: Path = Path()
     chosen: Chosen = field(default_factory=dict)
+    ranks: Ranks = ALONE
+    parent: Callable[[nn.Module, Genotype], None] | None = None
 
     def under(self, chosen: Chosen) -> "Training":
         """The same training with settings that were chosen beside the cell."""
@@ -112,6 +120,15 @@ class Training:
             )
         return network.to(self.device)
 
+    def resnet(self, genotype: Genotype, seed: int = 0) -> ResNet:
+        """A fresh residual network on the device, of as many parameters as a cell's network has."""
+        parameters, data = self.cost(genotype).parameters, self.data
+        sizes = (parameters, data.num_classes, data.shape[0])
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = resnet_of(*sizes, ndim=len(data.shape) - 1, mode=self.experiment.drop.mode)
+        return network.to(self.device)
+
     def cost(self, genotype: Genotype) -> Cost:
         """Parameters and multiply-adds of a cell's network for one image."""
         return count(self.network(genotype), self.data.shape)
@@ -124,6 +141,8 @@ class Training:
         epochs: int,
         seed: int,
         drop: bool = True,
+        resnet: bool = False,
+        test: bool = False,
         on_epoch: Callable[[EpochReport], None] | None = None,
     ) -> Outcome:
         """Train a cell from scratch, or on from its checkpoint, and score it.
@@ -134,15 +153,20 @@ class Training:
             epochs: the whole budget; all schedules run over it.
             seed: of weights, order of data, augmentation and masks.
             drop: false trains without drop path.
+            resnet: train a residual network of as many parameters in the cell's place.
+            test: score on `test` at the end, also where there is a validation split.
             on_epoch: called after every epoch; may raise to stop.
         """
         started = time.monotonic()
-        network = self.network(genotype, seed)
+        network = self.resnet(genotype, seed) if resnet else self.network(genotype, seed)
+        if self.parent and not resnet:
+            self.parent(network, genotype)
         checkpoint = self.checkpoints / f"{label}.pt"
-        with self.record(label) as recorder:
-            if not checkpoint.exists():
-                tell_settings(recorder, self.experiment, self.space, genotype)
-                picture_cell(recorder, genotype)
+        with self.record(label) if self.ranks.leads else nullcontext() as recorder:
+            if recorder and not checkpoint.exists():
+                tell_settings(recorder, self.experiment, self.space, None if resnet else genotype)
+                if not resnet:
+                    picture_cell(recorder, genotype)
             result = fit(
                 network,
                 self.data,
@@ -155,17 +179,21 @@ class Training:
                 recorder=recorder,
                 on_epoch=on_epoch,
                 loss=self.loss(self.experiment.train),
+                ranks=self.ranks,
             )
-            realised = [report.realised for report in result.history]
-            picture_rates(recorder, realised, network.path_drop, len(realised) - 1)
-        if not result.valid and isinstance(network, FractalNet) and self.experiment.network.fractal.reestimate:
+            if recorder:
+                realised = [report.realised for report in result.history]
+                picture_rates(recorder, realised, network.path_drop, len(realised) - 1)
+        scored = None if test else result.valid
+        if not scored and isinstance(network, FractalNet) and self.experiment.network.fractal.reestimate:
             for part in (network, *(network.parts().values() if network.own_statistics else ())):
                 reestimate(part, self.data.train, self.data)
-        score = result.valid or evaluate(network, self.data.test, self.data)
-        parts = result.history[-1].parts if result.valid else evaluate_parts(network, self.data.test, self.data)
-        checkpoint.unlink(missing_ok=True)
-        seconds = time.monotonic() - started
-        return Outcome(score.accuracy, score.loss, self.cost(genotype), seconds, network, score, parts)
+        score = scored or evaluate(network, self.data.test, self.data)
+        parts = result.history[-1].parts if scored else evaluate_parts(network, self.data.test, self.data)
+        if self.ranks.leads:
+            checkpoint.unlink(missing_ok=True)
+        cost, seconds = count(network, self.data.shape), time.monotonic() - started
+        return Outcome(score.accuracy, score.loss, cost, seconds, network, score, parts, result.valid)
 
 
 def check_beside(training: Training, beside: Mapping[str, BesideSettings]) -> None:
