@@ -91,6 +91,12 @@ def trained_supernet(
     with _alone(path.with_name(f".{path.name}.lock"), observer, stop):
         loop = Loop(training, search, checkpoint=path, observer=observer, stop=stop)
         loop.run()
+    loss, chance = loop.history[-1].weights_loss, math.log(training.data.num_classes)
+    if loss >= chance:
+        observer.note(
+            f"the supernet has learned nothing (training loss {loss:.2f}, of a guess {chance:.2f}), so scores mean "
+            "nothing: more search.supernet.epochs, or a space of fewer candidates"
+        )
     return loop.part.supernet
 
 

@@ -138,6 +138,18 @@ def test_a_value_may_be_the_likelihood(training):
     assert evaluation.value != evaluation.attributes["accuracy"]
 
 
+def test_a_supernet_that_has_learned_nothing_is_told_of(training):
+    idle = SUPERNET.model_copy(update={"epochs": 1, "learning_rate": 1e-9, "final_learning_rate": 0.0})
+    told, quiet = Interrupting(), Interrupting()
+    trained_supernet(training, idle, told)
+    assert any("has learned nothing (training loss 2." in line and "of a guess 2.30" in line for line in told.notes)
+    images = replace(training.data.train, labels=torch.full_like(training.data.train.labels, 3))
+    data = replace(training.data, train=images)  # one class is learned at once
+    taught = replace(training, data=data, checkpoints=training.checkpoints / "taught")
+    trained_supernet(taught, SUPERNET, quiet)
+    assert not any("learned nothing" in line for line in quiet.notes)
+
+
 RUN = (
     "search", "digits", "space=tiny", "network.channels=4", "data.train_limit=512", "final.seeds=0",
     "search.evaluator=inherited", "search.supernet.channels=4", "search.supernet.num_cells=3",
