@@ -49,7 +49,8 @@ def load_network(folder: RunFolder) -> tuple[Network | FractalNet, tuple[int, ..
         num_classes = int(metadata["num_classes"])
         genotype = Genotype.from_json(metadata["genotype"])
     except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise RunFolderError(f"{folder.weights}: damaged: its metadata lack {error}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise RunFolderError(f"{folder.weights}: damaged: its metadata lack {reason}") from None
     if not (2 <= len(shape) <= 4 and all(type(size) is int and size > 0 for size in shape) and num_classes > 0):
         raise RunFolderError(f"{folder.weights}: damaged: its metadata tell of images {shape} in {num_classes} classes")
     build = partial(build_network, discrete(experiment), run_space(folder), genotype, shape=shape)

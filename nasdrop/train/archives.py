@@ -1,6 +1,7 @@
 """NumPy archives (.npz), read without pickle and with headers checked before memory is taken; a user's own data set."""
 
 import math
+import sys
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -59,7 +60,10 @@ def _read(place: str, opening: Callable[[], IO[bytes]], size: int) -> Array:
             raise DataError(f"{place}: must hold {promised} bytes for its shape {shape}, got {size - stream.tell()}")
     with opening() as stream:
         array = np.lib.format.read_array(stream, allow_pickle=False)
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(shape)
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(shape)
+    if array.dtype.kind == "U" and (np.frombuffer(array.tobytes(), np.uint32) > sys.maxunicode).any():
+        raise DataError(f"{place}: must hold text, got characters that there are not")
+    return array
 
 
 class UserArchive:

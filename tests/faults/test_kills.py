@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-FEW = "table:60,study:8,gradient:12,train:12,workers:4,export:1"
+FEW = "table:40,study:5,gradient:6,train:6,workers:2,export:1"
 """What fits into a minute."""
 
 
