@@ -63,7 +63,11 @@ def report(folder):
         f"{platform.python_version()}, torch {torch.__version__}, no GPU.",
     ]
     for name in SEARCH:
-        result = json.loads((folder / f"{name}-train" / "result.json").read_text())
+        path = folder / f"{name}-train" / "result.json"
+        if not path.exists():
+            lines += ["", f"## {name}", "", "Not measured yet."]
+            continue
+        result = json.loads(path.read_text())
         images = result["test"][0]["images"]
         lines += ["", f"## {name}: {', '.join((*SEARCH[name], *TRAIN[name]))}", ""]
         lines += ["| | test accuracy | parameters | multiply-adds | a training |", "|---|---|---|---|---|"]
