@@ -67,6 +67,7 @@ def _with_workers(overrides: tuple[str, ...], workers: int | None) -> tuple[str,
 def run_and_tell(settings: "Experiment", folder: RunFolder, space: "SearchSpace | None" = None) -> None:
     """Run an experiment while a view draws, print its tables, and say what was written and what comes next."""
     from nasdrop.experiment import run
+    from nasdrop.view import units
     from nasdrop.view.live import LiveView
     from nasdrop.view.terminal import print_closing, results_table, stderr_console, stdout_console, table
     from nasdrop.view.units import settings_text
@@ -78,7 +79,7 @@ def run_and_tell(settings: "Experiment", folder: RunFolder, space: "SearchSpace 
         return  # one of several processes, and not the one that speaks
     beside = ["beside the cell"] if report.search.chosen else []
     best = [
-        (record.number, f"{record.value:.4f}", record.parameters, f"{record.seconds:.1f} s")
+        (record.number, f"{record.value:.4f}", units.count(record.parameters), units.duration(record.seconds))
         + ((settings_text(record.chosen),) if beside else ())
         for record in report.search.best(5)
     ]

@@ -50,10 +50,13 @@ def edges_over_epochs(means: Sequence[Mapping[str, float]]) -> HeatMap | None:
     return HeatMap("Realised drop rate of each edge", rows, y_label="share of samples for which it was dropped")
 
 
-def tell_settings(recorder: Recorder, experiment: Experiment, space: SearchSpace, genotype: Genotype | None) -> None:
+def tell_settings(
+    recorder: Recorder, experiment: Experiment, space: SearchSpace, genotype: Genotype | None, *, drop: bool = True
+) -> None:
     """Say what a training was made with, under the names of the experiment file; a cell by its decisions.
 
-    Told are the settings that one looks for first, and those that are not at their defaults.
+    Told are the settings that one looks for first, and those that are not at their defaults; of a training without
+    drop path its rate, which is 0.
     """
     changed = config.changed(experiment)
     settings = {
@@ -61,5 +64,6 @@ def tell_settings(recorder: Recorder, experiment: Experiment, space: SearchSpace
         for key, value in config.flatten(experiment).items()
         if key in _ALWAYS or (key in changed and key.startswith(_SHOWN))
     }
+    settings |= {} if drop else {"drop.p": 0.0}
     decisions = space.encode(genotype) if genotype else {}
     recorder.hparams(settings | {f"genotype.{name}": choice for name, choice in decisions.items()}, METRICS)

@@ -164,7 +164,7 @@ class Training:
         checkpoint = self.checkpoints / f"{label}.pt"
         with self.record(label) if self.ranks.leads else nullcontext() as recorder:
             if recorder and not checkpoint.exists():
-                tell_settings(recorder, self.experiment, self.space, None if resnet else genotype)
+                tell_settings(recorder, self.experiment, self.space, None if resnet else genotype, drop=drop)
                 if not resnet:
                     picture_cell(recorder, genotype)
             result = fit(

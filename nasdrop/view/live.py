@@ -85,7 +85,7 @@ class LiveView:
     def search_epoch(self, epoch: int, epochs: int, facts: Mapping[str, str]) -> None:
         """An epoch of a search by gradient is over; `epoch` counts from 1."""
         self._begin("epochs", epoch, epochs)
-        self.console.print(epoch_line(epoch, epochs, facts))
+        self.console.print(epoch_line(epoch, epochs, facts, width=self.console.width))
 
     def training_started(self, label: str, number: int, total: int) -> None:
         """One of the final trainings begins; `number` are over."""
@@ -96,7 +96,7 @@ class LiveView:
     def training_ended(self, accuracy: float, seconds: float) -> None:
         """That training is over."""
         line = f"{self._training}  {accuracy:.4f}  {units.duration(seconds):>7}  {self._label}"
-        self.console.print(Text(line, no_wrap=True, overflow="ellipsis"))
+        self.console.print(Text(line), no_wrap=True, overflow="ellipsis")
 
     def _begin(self, noun: str, number: int, total: int) -> None:
         """Show the outer bar at `number` of `total`, and drop the epochs of the training before."""

@@ -159,11 +159,20 @@ def trial_line(trial: TrialLike, *, best: bool = False) -> Text:
     return line.append(endings.get(trial.outcome, trial.outcome), style=styles.get(trial.outcome, "dim"))
 
 
-def epoch_line(epoch: int, epochs: int, facts: Mapping[str, str]) -> Text:
-    """One epoch of a search by gradient in one line: `epoch  3 of 20  loss 1.2034  skips 3/8 1/8`."""
-    line = Text(f"epoch {epoch:>{len(str(epochs))}} of {epochs}", no_wrap=True, overflow="ellipsis")
+def epoch_line(epoch: int, epochs: int, facts: Mapping[str, str], *, width: int = 80) -> Text:
+    """One epoch of a search by gradient: `epoch  3 of 20  loss 1.2034  skips 3/8 1/8`.
+
+    What does not fit into `width` characters stands below, indented.
+    """
+    line = Text(f"epoch {epoch:>{len(str(epochs))}} of {epochs}")
+    indent = used = len(line.plain)
     for name, words in facts.items():
+        length = len(name) + len(words) + 3
+        if used > indent and used + length > width:
+            line.append("\n" + " " * indent)
+            used = indent
         line.append(f"  {name} ", style="dim").append(words)
+        used += length
     return line
 
 

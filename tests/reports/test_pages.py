@@ -1,5 +1,6 @@
 """Reports of runs of every kind, finished or not: what they say is what the folder holds, and nothing slips through."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -167,3 +168,25 @@ def test_the_command(run_of, tmp_path, capsys):
     assert "--out: must end in .html" in capsys.readouterr().err
     assert cli.run(["report", str(tmp_path)]) == 2
     assert "not a run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["study", "gradient"])
+def test_every_terminal_view_fits_80_columns_in_a_pipe(run_of, kind, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    folder = run_of(kind).path
+    monkeypatch.chdir(folder.parent)
+    for command in (["status", folder.name], ["show", folder.name]):
+        assert cli.run(command) == 0
+        out, _ = capsys.readouterr()
+        assert "\x1b" not in out
+        assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_status_of_a_search_by_gradient(run_of, copy_of, capsys):
+    assert cli.run(["status", str(run_of("gradient").path)]) == 0
+    out, err = capsys.readouterr()
+    assert "finished" in out and "best cell, seed 0" in out and "nasdrop show" in err
+    assert cli.run(["status", str(copy_of("gradient", "result.json").path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["state"] == "not finished: 3 epochs of the search"
+    assert {"training": "search", "epochs": 3}.items() <= told["trainings"][0].items()

@@ -55,6 +55,8 @@ def test_settings_have_the_names_of_the_experiment_file():
     assert not any(key.startswith(("search.", "network.fractal")) for key in settings)
     tell_settings(kept, experiment, space, None)
     assert set(settings) - set(kept.settings[1][0]) == decisions
+    tell_settings(kept, experiment, space, None, drop=False)
+    assert kept.settings.pop()[0]["drop.p"] == 0.0
     changed = experiment.model_copy(update={"drop": experiment.drop.model_copy(update={"survivors": "revive"})})
     tell_settings(kept, changed, space, None)
     assert set(kept.settings[2][0]) - set(kept.settings[1][0]) == {"drop.survivors"}

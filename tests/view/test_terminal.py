@@ -9,6 +9,7 @@ from nasdrop.view.terminal import (
     chart,
     common_name,
     drop_table,
+    epoch_line,
     make_console,
     print_closing,
     results_table,
@@ -225,3 +226,11 @@ def test_curves_are_coloured_by_series():
     console = make_console(io.StringIO(), width=80)
     text = chart(rate_over_time({"a": [0, 0.2], "b": [0.2, 0]}, epochs=20), console)
     assert {span.style for span in text.spans} >= {"cyan", "yellow"}
+
+
+def test_an_epoch_that_is_too_long_for_a_line_goes_on_below_indented(shown):
+    facts = {"loss": "2.3233", "supernet": "0.0972", "skips": "0/4 1/4", "entropy": "1.325 1.296", "changed": "0"}
+    first, second = shown(epoch_line(1, 4, facts)).splitlines()
+    assert first == "epoch 1 of 4  loss 2.3233  supernet 0.0972  skips 0/4 1/4  entropy 1.325 1.296"
+    assert second == " " * 12 + "  changed 0"
+    assert len(shown(epoch_line(1, 4, {"loss": "1" * 100})).splitlines()) > 1
