@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nasdrop.errors import GenotypeError
+from nasdrop.errors import GenotypeError, RunFolderError
 from nasdrop.searchers.evaluators import Stopped
 from nasdrop.searchers.result import Observer
 from nasdrop.searchers.training import Outcome, Training
@@ -64,9 +64,16 @@ class FinalScore:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "FinalScore":
-        """Read a row of a run's `result.json`."""
-        given = {key: row[key] for key in ("label", "parameters", "multiply_adds", "seconds", "images")}
-        return cls(accuracies=tuple(row["accuracies"]), metrics=row.get("metrics", {}), **given)
+        """Read a row of a run's `result.json`.
+
+        Raises:
+            RunFolderError: it is no such row.
+        """
+        try:
+            given = {key: row[key] for key in ("label", "parameters", "multiply_adds", "seconds", "images")}
+            return cls(accuracies=tuple(row["accuracies"]), metrics=row.get("metrics", {}), **given)
+        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+            raise RunFolderError(f"result.json: damaged: no row of the final table: {error!r}") from None
 
     def __post_init__(self) -> None:
         """Derive mean, sample standard deviation, and the binomial standard error that so many test images allow."""

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from nasdrop import cli
+from nasdrop.errors import RunFolderError
 from nasdrop.run_folder import RunFolder
+from nasdrop.searchers.finals import FinalScore
 from tests.faults.files import broken, strays
 from tests.faults.kinds import prepare
 
@@ -130,3 +132,10 @@ def test_a_loss_that_is_no_number_is_one_line_and_a_failed_run(inputs, tmp_path,
     given = ("search", inputs / f"{name}.toml", *changes, "train.batch_size=8", "--out", tmp_path / "run")
     code, lines = nasdrop(*given)
     assert code == 1 and len(lines) == 1 and line in lines[0] and "must be finite" in lines[0]
+
+
+@pytest.mark.parametrize("row", [{}, {"accuracies": []}, {"accuracies": [2.0]}, []])
+def test_a_row_of_a_result_that_is_none_is_refused(row):
+    whole = {"label": "x", "parameters": 1, "multiply_adds": 1, "seconds": 1, "images": 9}
+    with pytest.raises(RunFolderError, match="no row of the final table"):
+        FinalScore.from_json(whole | row if row != [] else row)

@@ -178,3 +178,11 @@ def with_value(value):
 )
 def test_what_a_user_may_get_wrong_is_one_line(archive, arrays, line):
     assert line in refused(archive, **arrays)
+
+
+def test_text_of_characters_that_there_are_not_is_refused(tmp_path):
+    words = np.array(["train", "test"])
+    words.view(np.uint32)[0] = 0x110000
+    np.savez(tmp_path / "x.npz", split=words)
+    with pytest.raises(DataError, match="characters that there are not"):
+        read_npz(tmp_path / "x.npz")
