@@ -219,7 +219,8 @@ def _timeless(value: Any) -> Any:
 
 def check_bundle(folder: Path, whole: Path, known: dict[str, Any]) -> Iterator[str]:
     """The files of the unbroken run's bundle; those that hold no time or latency are equal."""
-    here, there = ({path.name for path in (run / "bundle").iterdir()} for run in (folder, whole))
+    bundles = (folder / "bundle", whole / "bundle")
+    here, there = ({str(file.relative_to(of)) for file in of.rglob("*") if file.is_file()} for of in bundles)
     if here != there:
         yield f"the bundle differs: {sorted(here ^ there)}"
     for name in here & there:
