@@ -59,7 +59,8 @@ def report(folder):
         "optimiser, augmentation and, but for the rows without, drop path on the residual branches as on the edges. "
         "The ResNet is ResNet-20's three stages, its widths chosen to match the parameters.",
         "",
-        f"`python benchmarks/retrain.py run FOLDER`, then `report FOLDER`; one core of a shared machine, Python "
+        f"`python benchmarks/retrain.py run FOLDER`, then `report FOLDER`; one core, with others "
+        f"at work so that times tell little, Python "
         f"{platform.python_version()}, torch {torch.__version__}, no GPU.",
     ]
     for name in SEARCH:
