@@ -28,6 +28,7 @@ PATIENCE = 2.0  # seconds, for 30: a trial that was killed before it was signed 
 
 _EVENTS = {"os.rename", "os.remove", "os.mkdir", "fcntl.flock", "fcntl.lockf"}
 _PR_SET_CHILD_SUBREAPER = 36
+_WRITE = journal._write
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ class Forked:
         self.pid = os.fork()
         if self.pid == 0:
             _redirect(read, stdout.fileno())
-            self.own.deadly = 0
+            self.own.deadly, journal._write = 0, _WRITE  # the supervisor's kill is not the worker's
             _arm(self.root, fault)
             os._exit(_call(command[3:]))
         os.close(read)
