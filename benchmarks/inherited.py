@@ -20,12 +20,12 @@ import torch
 from scipy.stats import kendalltau
 
 from nasdrop import config, resources
-from nasdrop.experiment import make_training
 from nasdrop.files import write_text
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.inherited import InheritedEvaluator, trained_supernet
 from nasdrop.searchers.result import Silent
 from nasdrop.searchers.table import Table
+from nasdrop.searching import make_training
 from nasdrop.settings import Experiment
 from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import load

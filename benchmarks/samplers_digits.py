@@ -15,10 +15,10 @@ import optuna
 import torch
 
 from nasdrop import config, resources
-from nasdrop.experiment import make_training
 from nasdrop.files import write_text
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.samplers import SAMPLERS, distributions
+from nasdrop.searching import make_training
 from nasdrop.settings import Experiment
 from nasdrop.space import SearchSpace
 from nasdrop.train import load

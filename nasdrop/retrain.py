@@ -10,13 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from nasdrop import config, resources
-from nasdrop.drop import DropScheduler
 from nasdrop.errors import ConfigError, GenotypeError
 from nasdrop.files import is_folder, write_json
-from nasdrop.models.estimate import estimate
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.finals import Candidate, FinalScore, candidates, final_rows, label_of, train_finals
 from nasdrop.searchers.parent import Parent
@@ -28,13 +24,11 @@ from nasdrop.settings import CellSettings, Experiment
 from nasdrop.space import PUBLISHED, Genotype, SearchSpace, load_space
 from nasdrop.train import Dataset, Ranks, save_weights
 from nasdrop.trained import run_space
-from nasdrop.view import units
 
 DEFAULT = "digits"
 """The experiment that trains a cell where none is named."""
 NO_BASELINES = {"random_cells": 0, "without_drop": False, "genotype": ""}
 """What a given cell is not trained beside unless it is asked for."""
-_AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def cell_experiment(cell: str, experiment: str = "", overrides: Sequence[str] = ()) -> Experiment:
@@ -176,41 +170,3 @@ def train_candidates(
             save_weights(folder.weights, outcome.network, metadata)
 
     train_finals(training, wanted, store, trained=trained, observer=observer, stop=stop or threading.Event())
-
-
-def announce_cell(training: Training, genotype: Genotype, folder: RunFolder, observer: Observer) -> None:
-    """Say what will be trained, what it will cost, and where drop is active.
-
-    Args:
-        training: with the drop path of final trainings.
-        genotype: the cell.
-        folder: of the run.
-        observer: is told.
-    """
-    experiment, data = training.experiment, training.data
-    settings, drop, final = experiment.train, experiment.drop, experiment.final
-    network, cost = training.network(genotype), training.cost(genotype)
-    step = estimate(network, data.shape, settings.batch_size, autocast=_AUTOCAST[settings.autocast], steps=1)
-    images = len(data.train) + (0 if final.validate_epochs else len(data.valid))
-    epoch = step.seconds * max(1, images // settings.batch_size)
-    facts = [
-        ("run folder", folder.path),
-        ("cell", f"{label_of(training)}, of space {training.space.name}"),
-        ("data", f"{data.name}: {images} train, {len(data.test)} test images"),
-        *([("", data.note)] if data.note else []),
-        (
-            "network",
-            f"{experiment.network.num_cells} cells, {experiment.network.channels} channels: "
-            f"{cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds",
-        ),
-        ("training", f"{settings.epochs} epochs, {final.seeds} seeds, from {final.inherit or 'scratch'}"),
-        (
-            "estimate",
-            f"{step.bytes / 2**20:,.0f} MiB of tensors; {units.duration(epoch)} an epoch, "
-            f"{units.duration(epoch * settings.epochs)} a training",
-        ),
-        ("drop path", f"{drop.policy}, {drop.schedule} to p = {drop.p:g}, a decision a {drop.mode}"),
-        ("device", f"{training.device}, {torch.get_num_threads()} threads"),
-    ]
-    scheduler = DropScheduler(network, training.schedule(genotype), epochs=settings.epochs)
-    observer.planned(facts, scheduler.table())

@@ -7,7 +7,6 @@ import torch
 
 from nasdrop.beside import chosen_in
 from nasdrop.errors import ConfigError
-from nasdrop.experiment import evaluator_of, make_training
 from nasdrop.retrain import final_training, train_candidates, without_published
 from nasdrop.run_folder import RunFolder
 from nasdrop.searchers.evaluators import Evaluator, Stopped, TableEvaluator
@@ -17,6 +16,7 @@ from nasdrop.searchers.storage import find_study, place_of
 from nasdrop.searchers.study import StudySearch
 from nasdrop.searchers.table import Table
 from nasdrop.searchers.trainings import Trainings
+from nasdrop.searching import evaluator_of, make_training
 from nasdrop.settings import Experiment, StudySettings
 from nasdrop.space import Genotype, SearchSpace
 from nasdrop.train import choose_device, load, set_threads

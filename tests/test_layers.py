@@ -13,6 +13,7 @@ LAYERS = [
     {"searchers", "exporters"},
     {"trained"},
     {"retrain"},
+    {"announcing", "searching"},
     {"experiment", "proposal"},
     {"prediction", "worker", "reports"},
     {"cli"},
