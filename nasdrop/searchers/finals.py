@@ -174,6 +174,7 @@ def train_finals(
                 outcome = training.run(
                     candidate.genotype,
                     label=f"final-{key}",
+                    pictures=True,
                     epochs=epochs,
                     seed=seed,
                     drop=candidate.drop,

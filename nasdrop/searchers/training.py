@@ -143,6 +143,7 @@ class Training:
         drop: bool = True,
         resnet: bool = False,
         test: bool = False,
+        pictures: bool = False,
         on_epoch: Callable[[EpochReport], None] | None = None,
     ) -> Outcome:
         """Train a cell from scratch, or on from its checkpoint, and score it.
@@ -155,6 +156,7 @@ class Training:
             drop: false trains without drop path.
             resnet: train a residual network of as many parameters in the cell's place.
             test: score on `test` at the end, also where there is a validation split.
+            pictures: record the cell and its edges over time as pictures too, a third of a second: much for a short trial.
             on_epoch: called after every epoch; may raise to stop.
         """
         started = time.monotonic()
@@ -165,7 +167,7 @@ class Training:
         with self.record(label) if self.ranks.leads else nullcontext() as recorder:
             if recorder and not checkpoint.exists():
                 tell_settings(recorder, self.experiment, self.space, None if resnet else genotype, drop=drop)
-                if not resnet:
+                if pictures and not resnet:
                     picture_cell(recorder, genotype)
             result = fit(
                 network,
@@ -181,7 +183,7 @@ class Training:
                 loss=self.loss(self.experiment.train),
                 ranks=self.ranks,
             )
-            if recorder:
+            if recorder and pictures:
                 realised = [report.realised for report in result.history]
                 picture_rates(recorder, realised, network.path_drop, len(realised) - 1)
         scored = None if test else result.valid
