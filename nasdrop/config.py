@@ -263,11 +263,11 @@ def _locate(model: type[BaseModel], place: Sequence[int | str]) -> tuple[tuple[s
         if part and part in inside:  # a lone table has no tag, and a key may be empty
             inside = {"": inside[part]}
             continue
-        if field is not None and not inside and not part.isdigit():
+        if field is not None and not inside and not freely_keyed and not part.isdigit():
             continue  # which member of a union of plain values it was held against
         table = inside.get("")
         keys.append(part)
-        if freely_keyed:  # the next key is one of a table of tables, and any
+        if freely_keyed:  # any key of a table that has no model of its own
             freely_keyed = False
             continue
         field = table.model_fields.get(part) if table else None

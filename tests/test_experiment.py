@@ -260,7 +260,7 @@ def test_a_trained_search_with_a_limit_and_latency_goes_on(tmp_path):
     """Latency is measured once a cell; the front and the limit survive a resumption."""
     asked = ("space=tiny", "network.channels=2", "network.num_cells=3", "search.epochs=2", "search.min_epochs=1")
     asked += ("search.costs=['latency']", "search.limits={parameters = 1400, latency = 30}", "search.latency_batch=2")
-    asked += ("search.sampler=random", "final.seeds=0", "data.train_limit=128")
+    asked += ("search.sampler=random", "search.pruner=none", "final.seeds=0", "data.train_limit=128")
     nasdrop.search("digits", *asked, "search.trials=2", out=tmp_path / "run")
     result = nasdrop.search("digits", *asked, "search.trials=4", out=tmp_path / "run")
     assert len(result.best(9)) == 4 and any(record.outcome == "over_limit" for record in result.history)

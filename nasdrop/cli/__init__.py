@@ -5,6 +5,7 @@ Commands import what they need when they run, so that `nasdrop --help` never pay
 
 import importlib
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
@@ -72,6 +73,7 @@ def nasdrop(debug: bool) -> None:  # noqa: FBT001 - click passes options by name
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted."""
+    threading.excepthook = _tell_thread
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(run(given))
 
@@ -104,6 +106,12 @@ def _tell(error: Exception, lines: Sequence[str], arguments: Sequence[str]) -> N
     if "--debug" in arguments:
         click.echo(redacted("".join(traceback.format_exception(error))), err=True)
     click.echo("\n".join(f"Error: {redacted(line)}" for line in lines), err=True)
+
+
+def _tell_thread(error: threading.ExceptHookArgs) -> None:
+    """Nothing of a full disk: TensorBoard's writer raises it in the main thread too, which tells it in one line."""
+    if not isinstance(error.exc_value, OSError):
+        threading.__excepthook__(error)
 
 
 def _unforeseen(error: Exception) -> str:

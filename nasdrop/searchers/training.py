@@ -156,7 +156,7 @@ class Training:
             drop: false trains without drop path.
             resnet: train a residual network of as many parameters in the cell's place.
             test: score on `test` at the end, also where there is a validation split.
-            pictures: record the cell and its edges over time as pictures too, a third of a second: much for a short trial.
+            pictures: record the cell and its edges over time as pictures too; a third of a second, much for a trial.
             on_epoch: called after every epoch; may raise to stop.
         """
         started = time.monotonic()
